@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * guest_memory.h - the guest's physical memory, mapped privately into this process.
+ *
+ * Two ranges at most: below the MMIO hole (GUEST_HOLE_START) and from 4 GiB up. Every guest physical address that came
+ * from the guest is turned into a pointer here and nowhere else. The mapping lives as long as the monitor. The bytes
+ * behind a pointer may change at any time (the guest runs): copy what is to be checked first, then check the copy.
+ * Any thread may call the translation functions; they only read.
+ */
+#ifndef BULKHEAD_GUEST_MEMORY_H
+#define BULKHEAD_GUEST_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+#define GUEST_HOLE_START 0xc0000000ull /* devices live between here and 4 GiB */
+#define GUEST_HOLE_END 0x100000000ull
+#define GUEST_PAGE 4096ull
+
+struct guest_range {
+	uint64_t start; /* guest physical */
+	uint64_t size;
+	uint8_t *host;
+};
+
+struct guest_memory {
+	struct guest_range ranges[2];
+	unsigned count;
+	uint64_t size; /* of all ranges */
+};
+
+/* Maps `size` bytes (a multiple of 2 MiB), private and zero. Undo with guest_memory_destroy, also half built. */
+int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *err);
+void guest_memory_destroy(struct guest_memory *memory);
+
+/*
+ * The host address of `length` bytes at guest physical `address`, or NULL if any of them is not memory. Never spans two
+ * ranges. Length 0 gives NULL.
+ */
+void *guest_memory_at(const struct guest_memory *memory, uint64_t address, uint64_t length);
+
+/* Copies; false (and nothing copied) if the range is not memory. */
+bool guest_memory_read(const struct guest_memory *memory, uint64_t address, void *out, size_t length);
+bool guest_memory_write(const struct guest_memory *memory, uint64_t address, const void *data, size_t length);
+
+#endif

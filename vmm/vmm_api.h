@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vmm_api.h - what passes between the monitor and the host programs that started it (runtime, proxy).
+ *
+ * Both sides are compiled from this file and run on one machine, so the messages are plain structs, one per packet of
+ * an AF_UNIX SOCK_SEQPACKET socket. A packet of another length is refused. The receiver treats every string as
+ * possibly unterminated and every number as possibly wrong: after a breach the monitor speaks for the guest.
+ */
+#ifndef BULKHEAD_VMM_API_H
+#define BULKHEAD_VMM_API_H
+
+#include <stdint.h>
+
+#define VMM_EVENT_TEXT_MAX 2048
+#define VMM_NAME_MAX 64
+
+/* Monitor to proxy, over --event-fd. */
+enum vmm_event_kind {
+	VMM_EVENT_STAMP = 1, /* code: enum vmm_stamp; ns: CLOCK_MONOTONIC */
+	VMM_EVENT_PANIC = 2, /* text: the guest's words, escaped, at most VMM_EVENT_TEXT_MAX - 1 bytes */
+	VMM_EVENT_OFF = 3,   /* the VM has ended; code: status | enum sandbox_off_reason << 8; the monitor exits next */
+	VMM_EVENT_ERROR = 4, /* the VM could not be made or go on; code: errno; text: one line; the monitor exits next */
+};
+
+enum vmm_stamp {
+	VMM_STAMP_START = 1,       /* main of the monitor */
+	VMM_STAMP_LOADED = 2,      /* kernel and initramfs in place, devices made */
+	VMM_STAMP_FIRST_ENTRY = 3, /* before the first KVM_RUN */
+	VMM_STAMP_MODULE = 4,      /* the guest's stamps, enum sandbox_stamp, on the host's clock */
+	VMM_STAMP_AGENT_START = 5,
+	VMM_STAMP_AGENT_READY = 6,
+	VMM_STAMP_COUNT
+};
+
+struct vmm_event {
+	uint32_t kind;
+	uint32_t code;
+	uint64_t ns;
+	char text[VMM_EVENT_TEXT_MAX];
+};
+
+/* Anyone who may connect to the control socket; each request gets one reply. */
+enum vmm_control_op {
+	VMM_CONTROL_PAUSE = 1, /* every vCPU is out of the guest when the reply comes */
+	VMM_CONTROL_RESUME = 2,
+	VMM_CONTROL_STATS = 3,
+	VMM_CONTROL_ADD_SHARE = 4,    /* name; one fd by SCM_RIGHTS; arg: bit 0 set: read-only */
+	VMM_CONTROL_REMOVE_SHARE = 5, /* name: no new look-ups; open files go on */
+	VMM_CONTROL_KILL = 6,         /* end the VM at once */
+};
+
+struct vmm_control_request {
+	uint32_t op;
+	uint32_t reserved;
+	uint64_t arg;
+	char name[VMM_NAME_MAX];
+};
+
+struct vmm_stats {
+	uint64_t memory_size;
+	uint64_t vcpus;
+	uint64_t paused;
+	uint64_t exits;   /* returns from KVM_RUN to this process */
+	uint64_t requests; /* of all devices */
+	uint64_t refused;
+};
+
+struct vmm_control_reply {
+	uint32_t code; /* 0 or errno */
+	uint32_t reserved;
+	char text[512]; /* with a code: one line */
+	struct vmm_stats stats;
+};
+
+#endif
