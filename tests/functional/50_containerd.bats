@@ -5,7 +5,7 @@
 load helpers
 
 setup_file() {
-	"$PWD/tests/host/guest/start-containerd" 3>&-
+	start-containerd 3>&-
 }
 
 setup() {

@@ -7,7 +7,7 @@ load helpers
 setup_file() {
 	mkdir -p /etc/docker
 	echo '{"runtimes": {"bulkhead": {"path": "'"$(command -v "${BULKHEAD:-bulkhead}")"'"}}}' >/etc/docker/daemon.json
-	"$PWD/tests/host/guest/start-dockerd" 3>&-
+	start-dockerd 3>&-
 	tar -C "${ROOTFS_DIR:-/opt/rootfs}/busybox" -c . | docker import - busybox >/dev/null
 }
 
