@@ -35,12 +35,13 @@ struct virtqueue {
 	bool event_idx; /* VIRTIO_F_EVENT_IDX was negotiated */
 	bool ready;
 	bool broken;
+	const char *why; /* the rule that was broken: text for device->fail */
 	/* Where the three parts are, checked once by virtqueue_activate: valid while ready. */
 	uint8_t *desc, *avail, *used;
 	uint16_t next_avail; /* index of the next available entry */
 	uint16_t next_used;
-	uint16_t signalled_used; /* next_used when the driver was last interrupted */
-	bool signalled_valid;
+	uint16_t signalled_used; /* next_used when virtqueue_should_signal looked last */
+	bool kick_disabled;
 };
 
 /* A chain: `readable` segments for the device to read, then `writable` ones. Pointers into guest memory. */
@@ -67,7 +68,10 @@ bool virtqueue_activate(struct virtqueue *queue);
 /* Back to the state after power-on; keeps memory and size_max. */
 void virtqueue_reset(struct virtqueue *queue);
 
-/* 1: a chain. 0: nothing available now. -1: the driver broke the rules, the queue is broken. */
+/*
+ * 1: a chain. 0: nothing available now; unless kicks are disabled, the driver will kick when it adds something.
+ * -1: the driver broke the rules, the queue is broken; then call device->fail(device, queue->why).
+ */
 int virtqueue_pop(struct virtqueue *queue, struct virtq_chain *chain);
 
 /* Puts back the chain popped last (device has no room for it now). */
@@ -85,6 +89,8 @@ bool virtqueue_should_signal(struct virtqueue *queue);
  */
 void virtqueue_disable_kick(struct virtqueue *queue);
 bool virtqueue_enable_kick(struct virtqueue *queue);
+
+/* iovec.c */
 
 /* Copy between a buffer and a list of segments, beginning `offset` bytes into them; return the bytes copied. */
 size_t iovec_read(const struct iovec *segments, unsigned count, size_t offset, void *out, size_t length);

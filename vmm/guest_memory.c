@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/guest_memory.h"
+
+#include "common/err.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SIZE_STEP (2ull << 20)
+#define SIZE_LIMIT (1ull << 40) /* far above any host we know, far below where the sums here could wrap */
+
+static int add_range(struct guest_memory *memory, uint64_t start, uint64_t size, struct err *err)
+{
+	struct guest_range *range = &memory->ranges[memory->count];
+	void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (host == MAP_FAILED)
+		return err_set_errno(err, "cannot map %llu MiB of guest memory", (unsigned long long)(size >> 20));
+	/* Small pages, unless asked otherwise: a huge page stays whole for as long as the guest uses 4 KiB of it. */
+	madvise(host, size, MADV_NOHUGEPAGE);
+	*range = (struct guest_range){ .start = start, .size = size, .host = host };
+	memory->count++;
+	memory->size += size;
+	return 0;
+}
+
+int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *err)
+{
+	uint64_t low = size < GUEST_HOLE_START ? size : GUEST_HOLE_START;
+
+	*memory = (struct guest_memory){ 0 };
+	if (!size || size % SIZE_STEP || size > SIZE_LIMIT)
+		return err_set(err, EINVAL, "guest memory of %llu bytes: not a multiple of 2 MiB, or too large",
+			       (unsigned long long)size);
+	if (add_range(memory, 0, low, err))
+		return -1;
+	if (size > low && add_range(memory, GUEST_HOLE_END, size - low, err)) {
+		guest_memory_destroy(memory);
+		return -1;
+	}
+	return 0;
+}
+
+void guest_memory_destroy(struct guest_memory *memory)
+{
+	for (unsigned i = 0; i < memory->count; i++)
+		munmap(memory->ranges[i].host, memory->ranges[i].size);
+	*memory = (struct guest_memory){ 0 };
+}
+
+void *guest_memory_at(const struct guest_memory *memory, uint64_t address, uint64_t length)
+{
+	for (unsigned i = 0; i < memory->count; i++) {
+		const struct guest_range *range = &memory->ranges[i];
+
+		/* Written so that nothing can wrap: the guest chose both numbers. */
+		if (address >= range->start && address - range->start < range->size) {
+			uint64_t offset = address - range->start;
+
+			return length && length <= range->size - offset ? range->host + offset : NULL;
+		}
+	}
+	return NULL;
+}
+
+bool guest_memory_read(const struct guest_memory *memory, uint64_t address, void *out, size_t length)
+{
+	const void *from = guest_memory_at(memory, address, length);
+
+	if (from)
+		memcpy(out, from, length);
+	return from;
+}
+
+bool guest_memory_write(const struct guest_memory *memory, uint64_t address, const void *data, size_t length)
+{
+	void *to = guest_memory_at(memory, address, length);
+
+	if (to)
+		memcpy(to, data, length);
+	return to;
+}
