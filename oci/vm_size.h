@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_size.h - how large a VM a container needs.
+ *
+ * Memory, by precedence: annotation io.bulkhead.memory-mib, vm.hwConfig.memory, the memory limit plus a reserve for
+ * the guest's kernel and agent, the host's default. vCPUs: annotation io.bulkhead.vcpus, vm.hwConfig.vcpus, quota
+ * divided by period, rounded up, the host's default. Nothing exceeds the host's maximum: an explicit wish beyond it
+ * is refused, a limit beyond it is cut, since a limit asks for no more than there is.
+ */
+#ifndef BULKHEAD_OCI_VM_SIZE_H
+#define BULKHEAD_OCI_VM_SIZE_H
+
+#include <stdint.h>
+
+struct err;
+struct oci_config;
+struct oci_host_config;
+struct oci_resources;
+
+#define OCI_ANNOTATION_PREFIX "io.bulkhead."
+#define OCI_ANNOTATION_MEMORY "io.bulkhead.memory-mib"
+#define OCI_ANNOTATION_VCPUS "io.bulkhead.vcpus"
+
+enum { OCI_VM_MEMORY_MIN_MIB = 64, OCI_VM_VCPUS_MAX = 255 };
+
+struct oci_vm_size {
+	uint32_t memory_mib; /* even: guest memory comes in pages of 2 MiB */
+	uint32_t vcpus;
+};
+
+/* Also refuses annotations with our prefix that the host's configuration does not allow. */
+int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
+		struct err *err);
+
+/* What the VM takes beyond a memory limit of `limit` bytes: kernel, agent, page structures. In bytes. */
+uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit);
+
+#endif
