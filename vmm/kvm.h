@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kvm.h - one virtual machine of /dev/kvm: its memory slots, interrupts and notifications.
+ *
+ * Owns the VM's fd; the fd of /dev/kvm stays the caller's. Created on the main thread before any vCPU runs;
+ * kvm_interrupt_fd and the ioctls behind the fds it hands out may then be used by any thread.
+ */
+#ifndef BULKHEAD_KVM_H
+#define BULKHEAD_KVM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct guest_memory;
+
+struct kvm {
+	int fd;    /* /dev/kvm, not owned */
+	int vm_fd; /* -1: none */
+	size_t run_size; /* of the area each vCPU shares with the kernel */
+};
+
+/* Checks version and capabilities, makes a VM with interrupt controllers in the kernel and no timer chip. */
+int kvm_create(struct kvm *kvm, int kvm_fd, struct err *err);
+void kvm_destroy(struct kvm *kvm); /* also half built */
+
+/* Makes all of `memory` the guest's. Call it when the images are mapped: each mapping after that costs a flush. */
+int kvm_set_memory(struct kvm *kvm, const struct guest_memory *memory, struct err *err);
+
+/* A new eventfd; each write to it raises interrupt `gsi` (an edge). -1 with the error set. */
+int kvm_interrupt_fd(struct kvm *kvm, unsigned gsi, struct err *err);
+
+/* A new eventfd that gets a count when the guest writes the 32 bits `value` at `address`, without leaving the kernel. */
+int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct err *err);
+
+#endif

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a vCPU is brought out of the guest: the wanted state is stored, then its thread gets KICK_SIGNAL, whose handler
+ * sets immediate_exit. Whether the signal comes before, in or after KVM_RUN, the next KVM_RUN completes what the last
+ * exit began and returns EINTR, and only then does the thread look at the wanted state.
+ */
+#include "vmm/vcpu.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "vmm/cpuid.h"
+#include "vmm/kvm.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define KICK_SIGNAL SIGUSR1
+
+enum { STACK_SIZE = 128 << 10, PAUSE_SECONDS = 5 };
+
+enum wanted { WANT_RUN, WANT_PAUSE, WANT_STOP };
+
+struct vcpu {
+	struct vcpus *all;
+	unsigned index;
+	int fd;
+	struct kvm_run *run; /* shared with KVM; touched by this vCPU's thread and its signal handler only */
+	pthread_t thread;
+	bool has_thread;
+	bool is_out; /* of the guest, waiting or ended; under all->lock */
+	atomic_ulong exits;
+};
+
+struct vcpus {
+	struct kvm *kvm;
+	const struct vcpu_callbacks *callbacks;
+	void *arg;
+	unsigned count;
+	_Atomic(enum wanted) wanted; /* written under lock */
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* wanted, or a vCPU's is_out */
+	struct vcpu vcpus[VCPUS_MAX];
+};
+
+static __thread struct kvm_run *this_run;
+
+static void leave_guest(int signal)
+{
+	(void)signal;
+	if (this_run)
+		this_run->immediate_exit = 1;
+}
+
+/* --- making ---------------------------------------------------------------------------------------------------- */
+
+/* What firmware would have set; the kernel switches fast strings off for an Intel processor that has this bit clear. */
+static void set_msrs(struct vcpu *vcpu)
+{
+	const struct kvm_msr_entry entries[] = {
+		{ .index = 0x2ff, .data = 1 << 11 | 6 }, /* MTRR default: enabled, write-back */
+		{ .index = 0x1a0, .data = 1 },           /* MISC_ENABLE: fast strings; Intel only, so it is last */
+	};
+	_Alignas(struct kvm_msrs) uint8_t buffer[sizeof(struct kvm_msrs) + sizeof entries];
+	struct kvm_msrs *msrs = (void *)buffer;
+
+	*msrs = (struct kvm_msrs){ .nmsrs = sizeof entries / sizeof *entries };
+	memcpy(msrs->entries, entries, sizeof entries);
+	if (ioctl(vcpu->fd, KVM_SET_MSRS, msrs) < 1)
+		log_debug("vCPU %u: KVM takes no memory type", vcpu->index);
+}
+
+/* The state that PVH asks for: flat 32-bit segments, no paging, interrupts off. */
+static int set_entry(struct vcpu *vcpu, uint32_t entry, uint32_t start_info, struct err *err)
+{
+	const struct kvm_segment code = { .limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .db = 1, .s = 1, .g = 1 };
+	const struct kvm_segment data = { .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1 };
+	const struct kvm_segment task = { .limit = 0x67, .selector = 24, .type = 11, .present = 1 };
+	struct kvm_regs regs = { .rip = entry, .rbx = start_info, .rflags = 2 };
+	struct kvm_sregs sregs;
+
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
+		return err_set_errno(err, "KVM does not show the system registers");
+	sregs.cs = code;
+	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
+	sregs.tr = task;
+	sregs.gdt.limit = sregs.idt.limit = 0;
+	sregs.cr0 = 0x11; /* protected mode; the extension bit is always set */
+	sregs.cr4 = sregs.efer = 0;
+	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) || ioctl(vcpu->fd, KVM_SET_REGS, &regs))
+		return err_set_errno(err, "KVM refuses the registers of the kernel's entry");
+	return 0;
+}
+
+static int create_one(struct vcpus *all, unsigned index, struct kvm_cpuid2 *cpuid, struct err *err)
+{
+	struct vcpu *vcpu = &all->vcpus[index];
+
+	vcpu->fd = ioctl(all->kvm->vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
+	if (vcpu->fd < 0)
+		return err_set_errno(err, "KVM cannot make vCPU %u", index);
+	vcpu->run = mmap(NULL, all->kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (vcpu->run == MAP_FAILED) {
+		vcpu->run = NULL;
+		return err_set_errno(err, "cannot map vCPU %u", index);
+	}
+	cpuid_set_index(cpuid, index);
+	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid))
+		return err_set_errno(err, "KVM refuses the processor description of vCPU %u", index);
+	set_msrs(vcpu);
+	return 0;
+}
+
+struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint32_t entry, uint32_t start_info,
+			   const struct vcpu_callbacks *callbacks, void *arg, struct err *err)
+{
+	auto_free struct kvm_cpuid2 *cpuid = cpuid_supported(kvm->fd, err);
+	struct vcpus *all = cpuid ? calloc(1, sizeof *all) : NULL;
+
+	if (!all) {
+		if (cpuid)
+			err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	all->kvm = kvm;
+	all->callbacks = callbacks;
+	all->arg = arg;
+	all->count = count;
+	pthread_mutex_init(&all->lock, NULL);
+
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&all->changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	for (unsigned i = 0; i < count; i++)
+		all->vcpus[i] = (struct vcpu){ .all = all, .index = i, .fd = -1 };
+
+	cpuid_tailor(cpuid, count, ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0);
+	for (unsigned i = 0; i < count; i++)
+		if (create_one(all, i, cpuid, err))
+			goto failed;
+	if (set_entry(&all->vcpus[0], entry, start_info, err))
+		goto failed;
+	return all;
+
+failed:
+	vcpus_destroy(all);
+	return NULL;
+}
+
+void vcpus_destroy(struct vcpus *all)
+{
+	if (!all)
+		return;
+	vcpus_stop(all);
+	for (unsigned i = 0; i < all->count; i++) {
+		if (all->vcpus[i].run)
+			munmap(all->vcpus[i].run, all->kvm->run_size);
+		close_fd(&all->vcpus[i].fd);
+	}
+	pthread_cond_destroy(&all->changed);
+	pthread_mutex_destroy(&all->lock);
+	free(all);
+}
+
+/* --- the vCPU's thread ------------------------------------------------------------------------------------------ */
+
+/* Looks at the wanted state and waits while that is to pause. False: the thread is to end. */
+static bool wait_until_wanted(struct vcpu *vcpu)
+{
+	struct vcpus *all = vcpu->all;
+	bool has_paused = false;
+	enum wanted wanted;
+
+	pthread_mutex_lock(&all->lock);
+	while ((wanted = atomic_load(&all->wanted)) == WANT_PAUSE) {
+		if (!vcpu->is_out) {
+			vcpu->is_out = has_paused = true;
+			pthread_cond_broadcast(&all->changed);
+		}
+		pthread_cond_wait(&all->changed, &all->lock);
+	}
+	vcpu->is_out = wanted == WANT_STOP;
+	pthread_mutex_unlock(&all->lock);
+	/* So that the guest's watchdogs don't take the pause for a lock-up. Refused while its clock is not set up. */
+	if (has_paused)
+		ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+	return wanted == WANT_RUN;
+}
+
+static bool handle_port(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	bool is_write = run->io.direction == KVM_EXIT_IO_OUT;
+
+	/* A string instruction comes as one exit with `count` values, all for the same port. */
+	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size)
+		if (!vcpu->all->callbacks->port_accessed(vcpu->all->arg, run->io.port, data, run->io.size, is_write))
+			return false;
+	return true;
+}
+
+static void give_up(struct vcpu *vcpu, bool guest_did_it, const char *why)
+{
+	struct kvm_regs regs = { 0 };
+	struct kvm_sregs sregs = { 0 };
+
+	if (!ioctl(vcpu->fd, KVM_GET_REGS, &regs) && !ioctl(vcpu->fd, KVM_GET_SREGS, &sregs)) {
+		log_info("vCPU %u: rip %#llx rsp %#llx rflags %#llx cs %#x cr0 %#llx cr2 %#llx cr3 %#llx cr4 %#llx efer %#llx",
+			 vcpu->index, regs.rip, regs.rsp, regs.rflags, sregs.cs.selector, sregs.cr0, sregs.cr2, sregs.cr3,
+			 sregs.cr4, sregs.efer);
+		log_info("vCPU %u: rax %#llx rbx %#llx rcx %#llx rdx %#llx rsi %#llx rdi %#llx rbp %#llx", vcpu->index,
+			 regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp);
+	}
+	vcpu->all->callbacks->vcpu_ended(vcpu->all->arg, guest_did_it, why);
+}
+
+/* False: this vCPU has run its last instruction. */
+static bool handle_exit(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	char why[160];
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_MMIO:
+		return vcpu->all->callbacks->mmio_accessed(vcpu->all->arg, run->mmio.phys_addr, run->mmio.data,
+							   run->mmio.len, run->mmio.is_write);
+	case KVM_EXIT_IO:
+		return handle_port(vcpu);
+	case KVM_EXIT_INTR:
+	case KVM_EXIT_IRQ_WINDOW_OPEN:
+		return true;
+	case KVM_EXIT_SHUTDOWN:
+		give_up(vcpu, true, "the guest shut its processor down (triple fault)");
+		return false;
+	case KVM_EXIT_INTERNAL_ERROR:
+		snprintf(why, sizeof why, "KVM could not run the guest: internal error %u (1: an instruction it cannot emulate)",
+			 run->internal.suberror);
+		break;
+	case KVM_EXIT_FAIL_ENTRY:
+		snprintf(why, sizeof why, "KVM could not enter the guest: hardware reason %#llx",
+			 (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+		break;
+	default:
+		snprintf(why, sizeof why, "KVM left the guest for a reason unknown here: %u", run->exit_reason);
+		break;
+	}
+	give_up(vcpu, false, why);
+	return false;
+}
+
+static void *vcpu_main(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	struct vcpus *all = vcpu->all;
+	bool goes_on;
+
+	this_run = vcpu->run;
+	goes_on = wait_until_wanted(vcpu);
+	while (goes_on) {
+		int result = ioctl(vcpu->fd, KVM_RUN, 0);
+
+		/* Only this thread writes it; others read. */
+		atomic_store_explicit(&vcpu->exits, atomic_load_explicit(&vcpu->exits, memory_order_relaxed) + 1,
+				      memory_order_relaxed);
+		if (!result) {
+			goes_on = handle_exit(vcpu);
+		} else if (errno == EINTR || errno == EAGAIN) {
+			vcpu->run->immediate_exit = 0;
+			goes_on = wait_until_wanted(vcpu);
+		} else {
+			char why[160];
+
+			snprintf(why, sizeof why, "KVM could not run the guest: %s", strerror(errno));
+			give_up(vcpu, false, why);
+			goes_on = false;
+		}
+	}
+	pthread_mutex_lock(&all->lock);
+	vcpu->is_out = true;
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+	return NULL;
+}
+
+/* --- the main thread's side --------------------------------------------------------------------------------------- */
+
+int vcpus_start(struct vcpus *all, struct err *err)
+{
+	const struct sigaction action = { .sa_handler = leave_guest }; /* no SA_RESTART: KVM_RUN is to return */
+	pthread_attr_t attributes;
+
+	if (sigaction(KICK_SIGNAL, &action, NULL))
+		return err_set_errno(err, "cannot set a signal handler");
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	for (unsigned i = 0; i < all->count; i++) {
+		int code = pthread_create(&all->vcpus[i].thread, &attributes, vcpu_main, &all->vcpus[i]);
+
+		if (code) {
+			pthread_attr_destroy(&attributes);
+			return err_set(err, code, "cannot start the thread of vCPU %u: %s", i, strerror(code));
+		}
+		all->vcpus[i].has_thread = true;
+	}
+	pthread_attr_destroy(&attributes);
+	return 0;
+}
+
+static void kick_all(struct vcpus *all, enum wanted wanted)
+{
+	pthread_mutex_lock(&all->lock);
+	atomic_store(&all->wanted, wanted);
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+	for (unsigned i = 0; i < all->count; i++)
+		if (all->vcpus[i].has_thread)
+			pthread_kill(all->vcpus[i].thread, KICK_SIGNAL);
+}
+
+static bool all_are_out(struct vcpus *all)
+{
+	for (unsigned i = 0; i < all->count; i++)
+		if (all->vcpus[i].has_thread && !all->vcpus[i].is_out)
+			return false;
+	return true;
+}
+
+int vcpus_pause(struct vcpus *all, struct err *err)
+{
+	struct timespec deadline;
+	bool out;
+
+	if (vcpus_are_paused(all))
+		return 0;
+	kick_all(all, WANT_PAUSE);
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += PAUSE_SECONDS;
+	pthread_mutex_lock(&all->lock);
+	while (!(out = all_are_out(all)))
+		if (pthread_cond_timedwait(&all->changed, &all->lock, &deadline) == ETIMEDOUT)
+			break;
+	out = out || all_are_out(all);
+	pthread_mutex_unlock(&all->lock);
+	if (out)
+		return 0;
+	vcpus_resume(all);
+	return err_set(err, ETIMEDOUT, "a vCPU did not leave the guest within %d seconds", PAUSE_SECONDS);
+}
+
+void vcpus_resume(struct vcpus *all)
+{
+	pthread_mutex_lock(&all->lock);
+	if (atomic_load(&all->wanted) == WANT_PAUSE)
+		atomic_store(&all->wanted, WANT_RUN);
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+}
+
+bool vcpus_are_paused(struct vcpus *all)
+{
+	return atomic_load(&all->wanted) == WANT_PAUSE;
+}
+
+void vcpus_stop(struct vcpus *all)
+{
+	kick_all(all, WANT_STOP);
+	for (unsigned i = 0; i < all->count; i++) {
+		if (all->vcpus[i].has_thread)
+			pthread_join(all->vcpus[i].thread, NULL);
+		all->vcpus[i].has_thread = false;
+	}
+}
+
+uint64_t vcpus_exits(struct vcpus *all)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < all->count; i++)
+		sum += atomic_load_explicit(&all->vcpus[i].exits, memory_order_relaxed);
+	return sum;
+}

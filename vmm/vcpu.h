@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vcpu.h - the vCPUs of a VM: a thread each, which runs the guest and answers its register accesses.
+ *
+ * All vCPUs are in one state:
+ *
+ *     running --pause--> paused --resume--> running        either --stop--> stopped (their threads have ended)
+ *
+ * vcpus_* are called by the main (loop) thread. The callbacks run on vCPU threads, several at once. One that returns
+ * false ends its own vCPU for good: the guest sees no instruction after that access.
+ */
+#ifndef BULKHEAD_VCPU_H
+#define BULKHEAD_VCPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { VCPUS_MAX = 32 };
+
+struct err;
+struct kvm;
+struct vcpus;
+
+struct vcpu_callbacks {
+	/* `data` is to be filled for a read; `length` is 1 to 8. */
+	bool (*mmio_accessed)(void *arg, uint64_t address, void *data, unsigned length, bool is_write);
+	/* The same for I/O ports; `length` is 1, 2 or 4. */
+	bool (*port_accessed)(void *arg, uint16_t port, void *data, unsigned length, bool is_write);
+	/* A vCPU cannot go on: the guest shut its processor down (triple fault), or KVM gave up. `why` is one line. */
+	void (*vcpu_ended)(void *arg, bool guest_did_it, const char *why);
+};
+
+/*
+ * Makes `count` vCPUs; number 0 is set to enter at `entry` in 32-bit protected mode with `start_info` in EBX (PVH), the
+ * others wait to be woken by it.
+ */
+struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint32_t entry, uint32_t start_info,
+			   const struct vcpu_callbacks *callbacks, void *arg, struct err *err);
+void vcpus_destroy(struct vcpus *vcpus); /* stops them first; NULL is fine */
+
+int vcpus_start(struct vcpus *vcpus, struct err *err);
+
+/* When it returns, every vCPU is out of the guest. Fails if one does not come out in time; then they all run on. */
+int vcpus_pause(struct vcpus *vcpus, struct err *err);
+void vcpus_resume(struct vcpus *vcpus);
+bool vcpus_are_paused(struct vcpus *vcpus);
+void vcpus_stop(struct vcpus *vcpus);
+
+/* Returns from KVM_RUN to this process so far. */
+uint64_t vcpus_exits(struct vcpus *vcpus);
+
+#endif
