@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0) */
+/*
+ * bulkhead_uapi.h - /dev/bulkhead: what the guest agent asks of the guest module (kmod/), which passes it to the
+ * sandbox device (common/sandbox_regs.h).
+ *
+ * The device node has mode 0600 and is not put into containers. Every call also asks for CAP_SYS_BOOT in the initial
+ * user namespace, so a node a container made for itself opens nothing.
+ */
+#ifndef BULKHEAD_UAPI_H
+#define BULKHEAD_UAPI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define BULKHEAD_DEVICE "/dev/bulkhead"
+
+/*
+ * Powers the VM off now, without syncing or stopping anything: the agent has done that, or can't. `status` is 0..255,
+ * `reason` one of enum sandbox_off_reason. `text` is the address of `text_length` bytes that reach the user as the
+ * reason, at most SANDBOX_PANIC_MAX of them, not necessarily ended by a zero; none for a length of 0. Does not return
+ * on success.
+ */
+struct bulkhead_power_off {
+	__u32 status;
+	__u32 reason;
+	__u64 text;
+	__u32 text_length;
+	__u32 reserved; /* zero */
+};
+
+/* The argument is a pointer to one of enum sandbox_stamp. EINVAL for a number this module does not know. */
+#define BULKHEAD_IOC_STAMP _IOW('B', 1, __u32)
+
+/*
+ * The argument is a pointer to the status, 0..255, that goes with the next ordinary power-off (reboot(2) with
+ * RB_POWER_OFF). Until it is set the status is 0.
+ */
+#define BULKHEAD_IOC_SET_STATUS _IOW('B', 2, __u32)
+
+#define BULKHEAD_IOC_POWER_OFF _IOW('B', 3, struct bulkhead_power_off)
+
+#endif
