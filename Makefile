@@ -9,6 +9,8 @@ LIBEXECDIR ?= $(PREFIX)/libexec/bulkhead
 DATADIR ?= $(PREFIX)/share/bulkhead
 CC = gcc
 FUZZ_CC ?= clang
+# The guest kernel and its module are built by one compiler, whatever builds the programs.
+GUEST_CC ?= gcc
 MUSL_CC ?= musl-gcc
 comma := ,
 B := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
@@ -93,12 +95,12 @@ rootfs: $(B)/initramfs $(B)/cmdline
 $(B)/cmdline: rootfs/cmdline
 	$(Q)mkdir -p $(@D) && cp $< $@
 $(B)/vmlinux: rootfs/build-kernel rootfs/kernel.config
-	$(call say,KERNEL,$@)mkdir -p $(@D) && dir=$$(rootfs/build-kernel) && ln -sfn $$dir $(B)/kernel && cp $$dir/vmlinux $@
+	$(call say,KERNEL,$@)mkdir -p $(@D) && dir=$$(CC=$(GUEST_CC) rootfs/build-kernel) && ln -sfn $$dir $(B)/kernel && cp $$dir/vmlinux $@
 kmod: $(B)/bulkhead_guest.ko
 $(B)/bulkhead_guest.ko: $(B)/vmlinux $(wildcard kmod/*.c kmod/*.h kmod/Kbuild common/sandbox_regs.h common/bulkhead_uapi.h)
-	$(call say,KMOD,$@)rootfs/build-kmod $(B)/kernel/kbuild $(B)/kmod $@
+	$(call say,KMOD,$@)CC=$(GUEST_CC) rootfs/build-module $(B)/kernel/kbuild $@
 $(B)/initramfs: $(B)/bulkhead-agent $(B)/bulkhead_guest.ko rootfs/build-initramfs
-	$(call say,CPIO,$@)rootfs/build-initramfs $(B)/bulkhead-agent $(B)/bulkhead_guest.ko $@
+	$(call say,CPIO,$@)GEN_INIT_CPIO=$(B)/kernel/kbuild/usr/gen_init_cpio rootfs/build-initramfs $(B)/bulkhead-agent $(B)/bulkhead_guest.ko $@
 
 # Tests. Unit tests link what they use from the archives.
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
