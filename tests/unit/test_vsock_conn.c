@@ -143,8 +143,7 @@ static void expect_packet(struct fixture *f, enum vsock_op op)
 static void expect_state(struct fixture *f, enum vsock_state state)
 {
 	if (f->conn.state != state)
-		fail_msg("expected state \"%s\", is \"%s\"", vsock_state_name(state),
-			 vsock_state_name(f->conn.state));
+		fail_msg("expected state \"%s\", is \"%s\"", vsock_state_name(state), vsock_state_name(f->conn.state));
 }
 
 static void open_conn(struct fixture *f)
@@ -224,10 +223,10 @@ static void reach(struct fixture *f, enum vsock_state state, bool held)
  */
 static const char letters[VSOCK_STATE_COUNT + 1] = "FGWCOghLD";
 static const char *const expected[VSOCK_STATE_COUNT] = {
-	[VSOCK_FREE] = "................",       [VSOCK_GREETING] = "W.F.G...........",
-	[VSOCK_WAITING] = "..FCW...........",    [VSOCK_CONNECTING] = "..F.F..F.OF.....",
-	[VSOCK_OPEN] = ".hg.D..D..DghDOO",       [VSOCK_TO_GUEST] = ".Lg.DgFD..DgLDgg",
-	[VSOCK_TO_HOST] = "..L.D..D..DLhDhh",    [VSOCK_CLOSING] = "..L.DLFD..DLLDLL",
+	[VSOCK_FREE] = "................",     [VSOCK_GREETING] = "W.F.G...........",
+	[VSOCK_WAITING] = "..FCW...........",  [VSOCK_CONNECTING] = "..F.F..F.OF.....",
+	[VSOCK_OPEN] = ".hg.D..D..DghDOO",     [VSOCK_TO_GUEST] = ".Lg.DgFD..DgLDgg",
+	[VSOCK_TO_HOST] = "..L.D..D..DLhDhh",  [VSOCK_CLOSING] = "..L.DLFD..DLLDLL",
 	[VSOCK_DRAINING] = "..F.DF..........",
 };
 
