@@ -383,6 +383,11 @@ void vcpus_stop(struct vcpus *all)
 	}
 }
 
+unsigned vcpus_count(const struct vcpus *all)
+{
+	return all->count;
+}
+
 uint64_t vcpus_exits(struct vcpus *all)
 {
 	uint64_t sum = 0;

@@ -46,6 +46,8 @@ void vcpus_resume(struct vcpus *vcpus);
 bool vcpus_are_paused(struct vcpus *vcpus);
 void vcpus_stop(struct vcpus *vcpus);
 
+unsigned vcpus_count(const struct vcpus *vcpus);
+
 /* Returns from KVM_RUN to this process so far. */
 uint64_t vcpus_exits(struct vcpus *vcpus);
 

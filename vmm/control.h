@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control.h - the control socket (vmm_api.h): answers those who may connect to it, one packet for one packet.
+ *
+ * The socket's permissions say who may connect; still, a peer cannot do more than its requests say: packets of a wrong
+ * length, unknown operations and unterminated names are refused, descriptors nobody asked for are closed. All on the
+ * loop thread.
+ */
+#ifndef BULKHEAD_CONTROL_H
+#define BULKHEAD_CONTROL_H
+
+#include "vmm/vmm_api.h"
+
+#include <stdbool.h>
+
+struct control;
+struct err;
+struct loop;
+
+/* What the operations do. Each returns 0, or -1 with the error set, which goes to the peer. */
+struct control_ops {
+	int (*pause)(void *arg, struct err *err);
+	int (*resume)(void *arg, struct err *err);
+	void (*stats)(void *arg, struct vmm_stats *out);
+	int (*add_share)(void *arg, const char *name, int fd /* taken */, bool read_only, struct err *err);
+	int (*remove_share)(void *arg, const char *name, struct err *err);
+	int (*kill)(void *arg, struct err *err); /* the reply is sent first */
+};
+
+/* Takes `listen_fd`, a listening SOCK_SEQPACKET socket. NULL with the error set. */
+struct control *control_create(struct loop *loop, int listen_fd, const struct control_ops *ops, void *arg,
+			       struct err *err);
+void control_destroy(struct control *control); /* before the loop; NULL is fine */
+
+#endif

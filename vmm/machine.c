@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.c - how the parts of a VM come together, and how it ends.
+ *
+ * Guest physical memory:
+ *
+ *     0x00006000           start information (pvh.h)
+ *     0x0009fc00           processors and interrupts (mptable.h)
+ *     0x00100000 ...       the kernel, where its headers want it; the initramfs at the end of low memory (loader.h)
+ *     0xd0000000 + n * 4K  registers of virtio device n, interrupt 6 + n
+ *     0xd1000000           registers of the sandbox device, interrupt 5
+ *     0xfec00000 ...       interrupt controllers, in the kernel
+ *     4 GiB ...            the memory beyond 3 GiB
+ */
+#include "vmm/machine.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "vmm/control.h"
+#include "vmm/event.h"
+#include "vmm/guest_memory.h"
+#include "vmm/guest_text.h"
+#include "vmm/kvm.h"
+#include "vmm/loader.h"
+#include "vmm/mptable.h"
+#include "vmm/pvh.h"
+#include "vmm/sandbox.h"
+#include "vmm/serial.h"
+#include "vmm/vcpu.h"
+#include "vmm/virtio_device.h"
+#include "vmm/virtio_fs.h"
+#include "vmm/virtio_mmio.h"
+#include "vmm/virtio_rng.h"
+#include "vmm/virtio_vsock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+#define DEVICE_BASE 0xd0000000ull
+#define DEVICE_FIRST_IRQ 6u
+#define GUEST_CID 3u
+
+enum { DEVICES_MAX = MPTABLE_PINS - DEVICE_FIRST_IRQ, FILE_WORKERS = 4 };
+enum { KEYBOARD_CONTROLLER = 0x64, RESET_COMMAND = 0xfe };
+enum { STATUS_UNKNOWN = 255, STATUS_KILLED = 128 + SIGKILL, STATUS_TERMINATED = 128 + SIGTERM };
+
+/* What the loop needs to know when a doorbell rings. */
+struct doorbell {
+	struct virtio_mmio *mmio;
+	unsigned queue;
+};
+
+struct machine {
+	struct loop *loop;
+	struct guest_memory memory;
+	struct kvm kvm;
+	struct vcpus *vcpus;
+	struct control *control;
+
+	struct sandbox sandbox;
+	struct serial serial;
+	struct virtio_mmio devices[DEVICES_MAX];
+	struct doorbell doorbells[DEVICES_MAX][VIRTIO_QUEUES_MAX];
+	unsigned device_count;
+	struct virtio_device *fs, *vsock; /* owned by their transports */
+	char cmdline[PVH_CMDLINE_MAX + 1];
+
+	int event_fd;  /* not owned */
+	int notice_fd; /* eventfd: a vCPU thread has something for the loop */
+	int signal_fd;
+	uint64_t created_ns, loaded_ns;
+	bool told[SANDBOX_STAMP_COUNT];
+
+	/* How a vCPU came to its end, the first one that did; written by its thread. */
+	pthread_mutex_t end_lock;
+	bool has_ended, guest_ended_it;
+	char end_text[256];
+
+	struct err failure; /* why machine_run fails */
+};
+
+/* --- register accesses, on vCPU threads ---------------------------------------------------------------------------- */
+
+static bool mmio_accessed(void *arg, uint64_t address, void *data, unsigned length, bool is_write)
+{
+	struct machine *machine = arg;
+
+	if (address >= DEVICE_BASE && address - DEVICE_BASE < machine->device_count * VIRTIO_MMIO_SIZE) {
+		struct virtio_mmio *mmio = &machine->devices[(address - DEVICE_BASE) / VIRTIO_MMIO_SIZE];
+		uint32_t offset = address % VIRTIO_MMIO_SIZE;
+
+		if (is_write)
+			virtio_mmio_write(mmio, offset, data, length);
+		else
+			virtio_mmio_read(mmio, offset, data, length);
+		return true;
+	}
+	if (address >= SANDBOX_MMIO_BASE && address - SANDBOX_MMIO_BASE < SANDBOX_MMIO_SIZE) {
+		if (is_write)
+			return sandbox_write(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
+		sandbox_read(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
+		return true;
+	}
+	/* Nobody there: as on a bus, writes go nowhere and reads give all ones. */
+	if (!is_write)
+		memset(data, 0xff, length);
+	return true;
+}
+
+static void vcpu_ended(void *arg, bool guest_did_it, const char *why)
+{
+	struct machine *machine = arg;
+
+	pthread_mutex_lock(&machine->end_lock);
+	if (!machine->has_ended) {
+		machine->has_ended = true;
+		machine->guest_ended_it = guest_did_it;
+		snprintf(machine->end_text, sizeof machine->end_text, "%s", why);
+	}
+	pthread_mutex_unlock(&machine->end_lock);
+	eventfd_write(machine->notice_fd, 1);
+}
+
+static bool port_accessed(void *arg, uint16_t port, void *data, unsigned length, bool is_write)
+{
+	struct machine *machine = arg;
+	uint8_t *first = data;
+
+	if (port >= SERIAL_PORT && port < SERIAL_PORT + SERIAL_PORTS) {
+		if (is_write) {
+			serial_write(&machine->serial, port - SERIAL_PORT, *first);
+			return true;
+		}
+		memset(data, 0, length);
+		*first = serial_read(&machine->serial, port - SERIAL_PORT);
+		return true;
+	}
+	if (port == KEYBOARD_CONTROLLER) {
+		/* An idle controller, or a kernel that restarts through it waits long for one that is busy. */
+		if (!is_write)
+			memset(data, 0, length);
+		else if (*first == RESET_COMMAND)
+			return vcpu_ended(machine, true, "the guest restarted itself"), false;
+		return true;
+	}
+	if (!is_write)
+		memset(data, 0xff, length);
+	return true;
+}
+
+static const struct vcpu_callbacks vcpu_callbacks = {
+	.mmio_accessed = mmio_accessed,
+	.port_accessed = port_accessed,
+	.vcpu_ended = vcpu_ended,
+};
+
+/* --- how it ends, on the loop -------------------------------------------------------------------------------------- */
+
+static void end(struct machine *machine, uint8_t status, enum sandbox_off_reason reason)
+{
+	event_off(machine->event_fd, (uint32_t)(status | reason << 8));
+	loop_stop(machine->loop, 0);
+}
+
+/* The reason in the guest's words if it gave any, else ours. */
+static void report_panic(struct machine *machine, const char *ours)
+{
+	char raw[SERIAL_TAIL_SIZE > SANDBOX_PANIC_MAX ? SERIAL_TAIL_SIZE : SANDBOX_PANIC_MAX];
+	char text[VMM_EVENT_TEXT_MAX];
+	size_t length = sandbox_panic(&machine->sandbox, raw), start = 0;
+
+	if (!length) {
+		/* It died before our module was there, but perhaps not in silence. */
+		length = serial_tail(&machine->serial, raw);
+		start = guest_text_find_panic(raw, length);
+	}
+	if (start < length)
+		guest_text_escape(raw + start, length - start, text, sizeof text);
+	else
+		snprintf(text, sizeof text, "%s", ours);
+	log_info("the guest failed: %s", text);
+	event_panic(machine->event_fd, text);
+}
+
+static void look_for_end(struct machine *machine)
+{
+	uint8_t status, reason;
+	bool has_ended;
+
+	if (sandbox_is_off(&machine->sandbox, &status, &reason)) {
+		if (reason != SANDBOX_OFF_CLEAN)
+			report_panic(machine, "the guest gave no reason");
+		end(machine, status, reason);
+		return;
+	}
+	pthread_mutex_lock(&machine->end_lock); /* once has_ended is set, the rest does not change any more */
+	has_ended = machine->has_ended;
+	pthread_mutex_unlock(&machine->end_lock);
+	if (has_ended && machine->guest_ended_it) {
+		report_panic(machine, machine->end_text);
+		end(machine, STATUS_UNKNOWN, SANDBOX_OFF_PANIC);
+	} else if (has_ended) {
+		err_set(&machine->failure, EIO, "%s", machine->end_text);
+		loop_stop(machine->loop, -1);
+	}
+}
+
+static void tell_stamps(struct machine *machine)
+{
+	for (enum sandbox_stamp stamp = SANDBOX_STAMP_MODULE; stamp < SANDBOX_STAMP_COUNT; stamp++) {
+		uint64_t ns = machine->told[stamp] ? 0 : sandbox_stamp(&machine->sandbox, stamp);
+
+		if (!ns)
+			continue;
+		machine->told[stamp] = true;
+		event_stamp(machine->event_fd, VMM_STAMP_MODULE + (stamp - SANDBOX_STAMP_MODULE), ns);
+		if (stamp == SANDBOX_STAMP_AGENT_READY && machine->vsock)
+			virtio_vsock_set_ready(machine->vsock);
+	}
+}
+
+static void vcpu_noticed(void *arg, uint32_t events)
+{
+	struct machine *machine = arg;
+	eventfd_t count;
+
+	(void)events;
+	eventfd_read(machine->notice_fd, &count);
+	tell_stamps(machine);
+	look_for_end(machine);
+}
+
+static void signal_came(void *arg, uint32_t events)
+{
+	struct machine *machine = arg;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(machine->signal_fd, &info, sizeof info) == sizeof info)
+		end(machine, STATUS_TERMINATED, SANDBOX_OFF_CLEAN);
+}
+
+/* A VM without its proxy is a leak. The death signal says the same; this also sees a proxy that died before we asked. */
+static void proxy_went(void *arg, uint32_t events)
+{
+	struct machine *machine = arg;
+
+	(void)events;
+	log_debug("the proxy is gone");
+	loop_stop(machine->loop, 0);
+}
+
+static void doorbell_rang(void *arg, uint32_t events)
+{
+	struct doorbell *doorbell = arg;
+	eventfd_t count;
+
+	(void)events;
+	eventfd_read(doorbell->mmio->device->kick_fds[doorbell->queue], &count);
+	virtio_mmio_kicked(doorbell->mmio, doorbell->queue);
+}
+
+/* --- control socket, on the loop ----------------------------------------------------------------------------------- */
+
+static int control_pause(void *arg, struct err *err)
+{
+	struct machine *machine = arg;
+
+	return vcpus_pause(machine->vcpus, err);
+}
+
+static int control_resume(void *arg, struct err *err)
+{
+	struct machine *machine = arg;
+
+	(void)err;
+	vcpus_resume(machine->vcpus);
+	return 0;
+}
+
+static void control_stats(void *arg, struct vmm_stats *out)
+{
+	struct machine *machine = arg;
+
+	*out = (struct vmm_stats){
+		.memory_size = machine->memory.size,
+		.vcpus = vcpus_count(machine->vcpus),
+		.paused = vcpus_are_paused(machine->vcpus),
+		.exits = vcpus_exits(machine->vcpus),
+	};
+	for (unsigned i = 0; i < machine->device_count; i++) {
+		out->requests += atomic_load(&machine->devices[i].device->requests);
+		out->refused += atomic_load(&machine->devices[i].device->refused);
+	}
+}
+
+static int control_add_share(void *arg, const char *name, int fd, bool read_only, struct err *err)
+{
+	struct machine *machine = arg;
+
+	return virtio_fs_add_share(machine->fs, name, fd, read_only, err);
+}
+
+static int control_remove_share(void *arg, const char *name, struct err *err)
+{
+	struct machine *machine = arg;
+
+	return virtio_fs_remove_share(machine->fs, name, err);
+}
+
+static int control_kill(void *arg, struct err *err)
+{
+	(void)err;
+	end(arg, STATUS_KILLED, SANDBOX_OFF_CLEAN);
+	return 0;
+}
+
+static const struct control_ops control_ops = {
+	.pause = control_pause,
+	.resume = control_resume,
+	.stats = control_stats,
+	.add_share = control_add_share,
+	.remove_share = control_remove_share,
+	.kill = control_kill,
+};
+
+/* --- making -------------------------------------------------------------------------------------------------------- */
+
+static int watch(struct machine *machine, int fd, uint32_t events, loop_callback *callback, struct err *err)
+{
+	if (!loop_add_fd(machine->loop, fd, events, callback, machine))
+		return err_set_errno(err, "cannot watch a descriptor");
+	return 0;
+}
+
+static int create_loop(struct machine *machine, struct err *err)
+{
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &ends, NULL); /* before there are threads: they inherit it */
+	machine->loop = loop_create(err);
+	if (!machine->loop)
+		return -1;
+	machine->notice_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	machine->signal_fd = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (machine->notice_fd < 0 || machine->signal_fd < 0)
+		return err_set_errno(err, "cannot make an eventfd or a signalfd");
+	machine->sandbox.notice_fd = machine->notice_fd;
+	if (watch(machine, machine->notice_fd, EPOLLIN, vcpu_noticed, err) ||
+	    watch(machine, machine->signal_fd, EPOLLIN, signal_came, err))
+		return -1;
+	return machine->event_fd >= 0 ? watch(machine, machine->event_fd, 0, proxy_went, err) : 0;
+}
+
+/* Gives a device its page, interrupt and doorbells, and names it on the command line. Takes it; NULL: was not made. */
+static int add_device(struct machine *machine, struct virtio_device *device, struct err *err)
+{
+	unsigned n = machine->device_count, irq = DEVICE_FIRST_IRQ + n;
+	uint64_t address = DEVICE_BASE + n * VIRTIO_MMIO_SIZE;
+	struct virtio_mmio *mmio = &machine->devices[n];
+	size_t used = strlen(machine->cmdline);
+
+	if (!device)
+		return -1;
+	virtio_mmio_init(mmio, device, &machine->memory, -1);
+	machine->device_count++;
+	mmio->interrupt_fd = kvm_interrupt_fd(&machine->kvm, irq, err);
+	if (mmio->interrupt_fd < 0)
+		return err_wrap(err, "%s", device->ops->name);
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		struct doorbell *doorbell = &machine->doorbells[n][i];
+
+		*doorbell = (struct doorbell){ mmio, i };
+		device->kick_fds[i] = kvm_doorbell_fd(&machine->kvm, address + VIRTIO_MMIO_NOTIFY, i, err);
+		if (device->kick_fds[i] < 0)
+			return err_wrap(err, "%s", device->ops->name);
+		if (!device->own_kicks &&
+		    !loop_add_fd(machine->loop, device->kick_fds[i], EPOLLIN, doorbell_rang, doorbell))
+			return err_set_errno(err, "%s: cannot watch queue %u", device->ops->name, i);
+	}
+	used += (size_t)snprintf(machine->cmdline + used, sizeof machine->cmdline - used,
+				 " virtio_mmio.device=4K@0x%llx:%u", (unsigned long long)address, irq);
+	if (used >= sizeof machine->cmdline)
+		return err_set(err, E2BIG, "the kernel command line is longer than %u bytes", PVH_CMDLINE_MAX);
+	return 0;
+}
+
+/* One line a device; the order is that of their addresses. */
+static int add_devices(struct machine *machine, const struct machine_config *config, struct err *err)
+{
+	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, err);
+	if (add_device(machine, machine->fs, err))
+		return -1;
+	machine->vsock = virtio_vsock_create(machine->loop, GUEST_CID, config->vsock_fd, err);
+	if (add_device(machine, machine->vsock, err))
+		return -1;
+	return add_device(machine, virtio_rng_create(err), err);
+}
+
+static int add_shares(struct machine *machine, const struct machine_config *config, struct err *err)
+{
+	for (unsigned i = 0; i < config->share_count; i++) {
+		const struct machine_share *share = &config->shares[i];
+
+		if (virtio_fs_add_share(machine->fs, share->name, share->fd, share->read_only, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Kernel and initramfs into memory; devices must be on the command line by now. */
+static int load(struct machine *machine, const struct machine_config *config, struct loaded_image *kernel,
+		struct err *err)
+{
+	struct loaded_image initrd = { 0 };
+	bool has_initrd = config->initrd_fd >= 0;
+
+	if (loader_load_kernel(&machine->memory, config->kernel_fd, kernel, err))
+		return -1;
+	if (has_initrd && loader_load_initrd(&machine->memory, config->initrd_fd, kernel, &initrd, err))
+		return -1;
+	if (loader_check_room(&machine->memory, kernel, &initrd, err))
+		return -1;
+	mptable_write(&machine->memory, config->vcpus);
+	return pvh_write(&machine->memory, has_initrd ? &initrd : NULL, machine->cmdline, err);
+}
+
+static int build(struct machine *machine, const struct machine_config *config, struct err *err)
+{
+	struct loaded_image kernel;
+
+	if (create_loop(machine, err))
+		return -1;
+	if (kvm_create(&machine->kvm, config->kvm_fd, err))
+		return -1;
+	if (add_devices(machine, config, err) || add_shares(machine, config, err))
+		return -1;
+	if (guest_memory_create(&machine->memory, (uint64_t)config->memory_mib << 20, err))
+		return -1;
+	if (load(machine, config, &kernel, err))
+		return -1;
+	if (kvm_set_memory(&machine->kvm, &machine->memory, err))
+		return -1;
+	machine->vcpus = vcpus_create(&machine->kvm, config->vcpus, kernel.entry, PVH_START_INFO, &vcpu_callbacks, machine, err);
+	if (!machine->vcpus)
+		return -1;
+	if (config->control_fd >= 0) {
+		machine->control = control_create(machine->loop, config->control_fd, &control_ops, machine, err);
+		if (!machine->control)
+			return -1;
+	}
+	return 0;
+}
+
+struct machine *machine_create(const struct machine_config *config, struct err *err)
+{
+	struct machine *machine = calloc(1, sizeof *machine);
+
+	if (!machine) {
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	machine->created_ns = event_now();
+	machine->event_fd = config->event_fd;
+	machine->notice_fd = machine->signal_fd = machine->kvm.vm_fd = -1;
+	pthread_mutex_init(&machine->end_lock, NULL);
+	serial_init(&machine->serial);
+	sandbox_init(&machine->sandbox, &machine->memory);
+	snprintf(machine->cmdline, sizeof machine->cmdline, "%s", config->cmdline);
+	if (strlen(config->cmdline) > PVH_CMDLINE_MAX)
+		err_set(err, E2BIG, "the kernel command line is longer than %u bytes", PVH_CMDLINE_MAX);
+	else if (!build(machine, config, err)) {
+		machine->loaded_ns = event_now();
+		return machine;
+	}
+	machine_destroy(machine);
+	return NULL;
+}
+
+void machine_destroy(struct machine *machine)
+{
+	if (!machine)
+		return;
+	vcpus_destroy(machine->vcpus);
+	control_destroy(machine->control);
+	for (unsigned i = 0; i < machine->device_count; i++)
+		virtio_mmio_destroy(&machine->devices[i]);
+	loop_destroy(machine->loop);
+	kvm_destroy(&machine->kvm);
+	guest_memory_destroy(&machine->memory);
+	sandbox_destroy(&machine->sandbox);
+	serial_destroy(&machine->serial);
+	pthread_mutex_destroy(&machine->end_lock);
+	close_fd(&machine->notice_fd);
+	close_fd(&machine->signal_fd);
+	free(machine);
+}
+
+int machine_run(struct machine *machine, struct err *err)
+{
+	uint64_t entered_ns = event_now();
+	int result;
+
+	if (vcpus_start(machine->vcpus, err))
+		return -1;
+	/* The guest runs; now there is time to talk. */
+	event_stamp(machine->event_fd, VMM_STAMP_START, machine->created_ns);
+	event_stamp(machine->event_fd, VMM_STAMP_LOADED, machine->loaded_ns);
+	event_stamp(machine->event_fd, VMM_STAMP_FIRST_ENTRY, entered_ns);
+	result = loop_run(machine->loop);
+	if (result && machine->failure.code)
+		*err = machine->failure;
+	else if (result)
+		err_set_errno(err, "the event loop failed");
+	return result ? -1 : 0;
+}

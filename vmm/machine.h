@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.h - a virtual machine, put together: memory, kernel, devices, vCPUs, and the loop that serves them.
+ *
+ * Everything here is for the main thread, which is the loop's. What vCPU threads bring (register accesses, the end of
+ * the guest) is handed to the loop through an eventfd.
+ */
+#ifndef BULKHEAD_MACHINE_H
+#define BULKHEAD_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+struct machine;
+
+enum { MACHINE_SHARES_MAX = 256 };
+
+struct machine_share {
+	const char *name;
+	int fd;
+	bool read_only;
+};
+
+/* Descriptors of -1 are not there; only kvm_fd and kernel_fd must be. The machine takes those of shares and sockets. */
+struct machine_config {
+	int kvm_fd, kernel_fd, initrd_fd;
+	int vsock_fd;   /* listening, for `CONNECT <port>` */
+	int control_fd; /* listening (vmm_api.h) */
+	int event_fd;   /* connected to the proxy (vmm_api.h); its end is ours */
+	unsigned memory_mib;
+	unsigned vcpus;
+	const char *cmdline;
+	struct machine_share shares[MACHINE_SHARES_MAX];
+	unsigned share_count;
+};
+
+struct machine *machine_create(const struct machine_config *config, struct err *err);
+void machine_destroy(struct machine *machine); /* stops the vCPUs first; NULL is fine */
+
+/* Runs until the VM has ended, and tells the proxy why. 0: it ended by itself or was asked to; -1 with the error set. */
+int machine_run(struct machine *machine, struct err *err);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bulkhead-vmm: one process, one VM. It is started by bulkhead-proxy with descriptors for all it needs and opens
+ * nothing itself; docs/architecture.md shows its place. Exit status: 0 the VM has ended (how, the events say), 1 it
+ * could not be made or go on, 2 wrong arguments.
+ */
+#include "common/err.h"
+#include "common/log.h"
+#include "vmm/event.h"
+#include "vmm/machine.h"
+#include "vmm/vcpu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { EXIT_ENDED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { MEMORY_MIB_MAX = 1 << 20 };
+
+struct arguments {
+	struct machine_config machine;
+	int log_fd;
+	bool debug;
+};
+
+static int parse_number(const char *text, int low, int high, int *out, struct err *err)
+{
+	char *end;
+	long value;
+
+	errno = 0;
+	value = strtol(text, &end, 10);
+	if (errno || end == text || *end || value < low || value > high)
+		return err_set(err, EINVAL, "'%s' is not a number from %d to %d", text, low, high);
+	*out = (int)value;
+	return 0;
+}
+
+static int parse_fd(const char *text, int *out, struct err *err)
+{
+	if (parse_number(text, 0, INT_MAX, out, err))
+		return -1;
+	if (fcntl(*out, F_GETFD) < 0)
+		return err_set_errno(err, "descriptor %s", text);
+	return 0;
+}
+
+/* NAME=FD[,ro]; the name may hold '=' itself. Cuts up its argument. */
+static int parse_share(char *text, struct machine_config *config, struct err *err)
+{
+	struct machine_share *share = &config->shares[config->share_count];
+	char *equals = strrchr(text, '='), *comma = equals ? strchr(equals, ',') : NULL;
+
+	if (config->share_count == MACHINE_SHARES_MAX)
+		return err_set(err, EINVAL, "more than %d shares", MACHINE_SHARES_MAX);
+	if (!equals || (comma && strcmp(comma, ",ro")))
+		return err_set(err, EINVAL, "'%s' is not NAME=FD or NAME=FD,ro", text);
+	*equals = '\0';
+	if (comma)
+		*comma = '\0';
+	share->name = text;
+	share->read_only = comma;
+	config->share_count++;
+	return parse_fd(equals + 1, &share->fd, err);
+}
+
+static int parse_option(const char *name, char *value, struct arguments *arguments, struct err *err)
+{
+	struct machine_config *config = &arguments->machine;
+	const struct {
+		const char *name;
+		int *fd;
+	} fds[] = {
+		{ "--kvm-fd", &config->kvm_fd },	 { "--kernel-fd", &config->kernel_fd },
+		{ "--initrd-fd", &config->initrd_fd },	 { "--vsock-fd", &config->vsock_fd },
+		{ "--control-fd", &config->control_fd }, { "--event-fd", &config->event_fd },
+		{ "--log-fd", &arguments->log_fd },
+	};
+	int number;
+
+	for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
+		if (!strcmp(name, fds[i].name))
+			return parse_fd(value, fds[i].fd, err);
+	if (!strcmp(name, "--share"))
+		return parse_share(value, config, err);
+	if (!strcmp(name, "--cmdline")) {
+		config->cmdline = value;
+		return 0;
+	}
+	if (!strcmp(name, "--memory-mib")) {
+		if (parse_number(value, 2, MEMORY_MIB_MAX, &number, err))
+			return -1;
+		config->memory_mib = ((unsigned)number + 1) & ~1u; /* memory comes in pieces of 2 MiB */
+		return 0;
+	}
+	if (!strcmp(name, "--vcpus")) {
+		if (parse_number(value, 1, VCPUS_MAX, &number, err))
+			return -1;
+		config->vcpus = (unsigned)number;
+		return 0;
+	}
+	return err_set(err, EINVAL, "unknown option");
+}
+
+static int parse(char **argv, struct arguments *arguments, struct err *err)
+{
+	struct machine_config *config = &arguments->machine;
+
+	for (argv++; *argv; argv++) {
+		const char *name = *argv;
+
+		if (!strcmp(name, "--debug")) {
+			arguments->debug = true;
+			continue;
+		}
+		if (!argv[1])
+			return err_set(err, EINVAL, "%s: a value is missing, or the option is unknown", name);
+		if (parse_option(name, *++argv, arguments, err))
+			return err_wrap(err, "%s", name);
+	}
+	if (config->kvm_fd < 0 || config->kernel_fd < 0)
+		return err_set(err, EINVAL, "--kvm-fd and --kernel-fd are needed");
+	return 0;
+}
+
+/* The VM is not to outlive the one that started it. A parent that is gone already closes its end of --event-fd. */
+static int die_with_parent(struct err *err)
+{
+	pid_t parent = getppid();
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		return err_set_errno(err, "cannot tie this process to its parent");
+	if (getppid() != parent)
+		return err_set(err, ESRCH, "the parent is gone");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct arguments arguments = {
+		.machine = {
+			.kvm_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_fd = -1, .control_fd = -1, .event_fd = -1,
+			.memory_mib = 128, .vcpus = 1, .cmdline = "",
+		},
+		.log_fd = STDERR_FILENO,
+	};
+	/* Not destroyed at the end: the kernel takes everything back at once, and faster. */
+	static struct machine *machine;
+	struct err err = ERR_INIT;
+	int event_fd;
+
+	(void)argc;
+	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of that write, not our end */
+	if (parse(argv, &arguments, &err)) {
+		log_setup("bulkhead-vmm", arguments.log_fd, LOG_TEXT, LOG_INFO);
+		log_error("%s", err.text);
+		event_error(arguments.machine.event_fd, err.code, err.text);
+		return EXIT_USAGE;
+	}
+	log_setup("bulkhead-vmm", arguments.log_fd, LOG_TEXT, arguments.debug ? LOG_DEBUG : LOG_INFO);
+	event_fd = arguments.machine.event_fd;
+	if (!die_with_parent(&err) && (machine = machine_create(&arguments.machine, &err)) && !machine_run(machine, &err))
+		return EXIT_ENDED;
+	/* With a proxy, it is the one that tells the user. */
+	if (event_fd >= 0)
+		event_error(event_fd, err.code, err.text);
+	else
+		log_error("%s", err.text);
+	return EXIT_FAILED;
+}
