@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fs_attr.h - what the host says of a file, in the guest's terms.
+ */
+#ifndef BULKHEAD_FS_ATTR_H
+#define BULKHEAD_FS_ATTR_H
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct fs_key;
+struct fs_node;
+struct fs_server;
+struct fuse_attr;
+
+/* One statx(2) on the object behind `fd` itself, with mount id. 0, or -1 with errno. */
+int fs_attr_stat(int fd, struct statx *st);
+
+uint64_t fs_attr_device(const struct statx *st);
+struct fs_key fs_attr_key(const struct statx *st);
+
+void fs_attr_fill(struct fuse_attr *attr, const struct statx *st, bool submount);
+
+/* The attributes of a node, the synthetic root included. 0 or an errno value. */
+int fs_attr_of_node(const struct fs_node *node, struct fuse_attr *attr);
+
+/* Nanoseconds as the protocol has them. */
+void fs_attr_validity(uint64_t ns, uint64_t *seconds, uint32_t *nanoseconds);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/fs_shares.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "vmm/fs_attr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+#ifndef ZFS_SUPER_MAGIC
+#define ZFS_SUPER_MAGIC 0x2fc12fc1
+#endif
+
+void fs_shares_init(struct fs_shares *shares)
+{
+	shares->top = 0;
+	pthread_mutex_init(&shares->lock, NULL);
+}
+
+void fs_shares_fini(struct fs_shares *shares)
+{
+	for (unsigned i = 0; i < shares->top; i++)
+		fs_share_put(shares->slots[i]);
+	shares->top = 0;
+	pthread_mutex_destroy(&shares->lock);
+}
+
+struct fs_share *fs_share_get(struct fs_share *share)
+{
+	if (share)
+		atomic_fetch_add_explicit(&share->references, 1, memory_order_relaxed);
+	return share;
+}
+
+void fs_share_put(struct fs_share *share)
+{
+	if (!share || atomic_fetch_sub_explicit(&share->references, 1, memory_order_acq_rel) != 1)
+		return;
+	close_fd(&share->fd);
+	free(share);
+}
+
+/* The file systems known to have nothing to say when a file is closed. Others may: NFS and FUSE write back then. */
+static bool close_is_quiet(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return false;
+	switch ((unsigned long)fs.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case ZFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+		return true;
+	default:
+		/* overlayfs passes the question on to a layer that may be anything */
+		return false;
+	}
+}
+
+static bool name_is_valid(const char *name)
+{
+	return *name && strlen(name) < VMM_NAME_MAX && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..");
+}
+
+static struct fs_share *find_locked(struct fs_shares *shares, const char *name, unsigned *slot)
+{
+	for (unsigned i = 0; i < shares->top; i++) {
+		if (shares->slots[i] && !strcmp(shares->slots[i]->name, name)) {
+			*slot = i;
+			return shares->slots[i];
+		}
+	}
+	return NULL;
+}
+
+static int insert(struct fs_shares *shares, struct fs_share *share, struct err *err)
+{
+	unsigned slot;
+	int result = 0;
+
+	pthread_mutex_lock(&shares->lock);
+	if (find_locked(shares, share->name, &slot)) {
+		result = err_set(err, EEXIST, "share \"%s\" exists already", share->name);
+	} else {
+		for (slot = 0; slot < shares->top && shares->slots[slot]; slot++)
+			;
+		if (slot == FS_SHARES_MAX) {
+			result = err_set(err, ENOSPC, "share \"%s\": there are %d shares already", share->name,
+					 FS_SHARES_MAX);
+		} else {
+			shares->slots[slot] = share;
+			if (slot == shares->top)
+				shares->top++;
+		}
+	}
+	pthread_mutex_unlock(&shares->lock);
+	return result;
+}
+
+int fs_shares_add(struct fs_shares *shares, const char *name, int fd, bool read_only, struct err *err)
+{
+	auto_fd int taken = fd;
+	struct statx st;
+
+	if (!name_is_valid(name))
+		return err_set(err, EINVAL, "share name \"%.80s\" is empty, too long or holds a slash", name);
+	if (fs_attr_stat(taken, &st))
+		return err_set_errno(err, "share \"%s\": cannot stat descriptor %d", name, fd);
+	if (!S_ISDIR(st.stx_mode) && !S_ISREG(st.stx_mode))
+		return err_set(err, EINVAL, "share \"%s\" is neither a directory nor a regular file", name);
+
+	struct fs_share *share = calloc(1, sizeof *share);
+
+	if (!share)
+		return err_set(err, ENOMEM, "share \"%s\": out of memory", name);
+	strcpy(share->name, name);
+	share->type = st.stx_mode & S_IFMT;
+	share->read_only = read_only;
+	share->mount = st.stx_mnt_id;
+	share->device = fs_attr_device(&st);
+	share->quiet_close = close_is_quiet(taken);
+	share->fd = take_fd(&taken);
+	atomic_init(&share->references, 1);
+	if (insert(shares, share, err)) {
+		fs_share_put(share);
+		return -1;
+	}
+	return 0;
+}
+
+int fs_shares_remove(struct fs_shares *shares, const char *name, struct err *err)
+{
+	unsigned slot;
+
+	pthread_mutex_lock(&shares->lock);
+	struct fs_share *share = find_locked(shares, name, &slot);
+	if (share)
+		shares->slots[slot] = NULL;
+	pthread_mutex_unlock(&shares->lock);
+	if (!share)
+		return err_set(err, ENOENT, "there is no share \"%.80s\"", name);
+	fs_share_put(share);
+	return 0;
+}
+
+struct fs_share *fs_shares_find(struct fs_shares *shares, const char *name)
+{
+	unsigned slot;
+
+	pthread_mutex_lock(&shares->lock);
+	struct fs_share *share = fs_share_get(find_locked(shares, name, &slot));
+	pthread_mutex_unlock(&shares->lock);
+	return share;
+}
+
+struct fs_share *fs_shares_at(struct fs_shares *shares, unsigned *slot)
+{
+	struct fs_share *share = NULL;
+
+	pthread_mutex_lock(&shares->lock);
+	while (*slot < shares->top && !shares->slots[*slot])
+		++*slot;
+	if (*slot < shares->top)
+		share = fs_share_get(shares->slots[*slot]);
+	pthread_mutex_unlock(&shares->lock);
+	return share;
+}

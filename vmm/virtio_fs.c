@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_fs.c - the file system device (virtio 1.2, section 5.11): a high-priority queue for what needs no reply
+ * (FORGET), a request queue, and file threads that serve both.
+ *
+ * A guest can keep its threads busy and reach the bounds of its tables; it can reach what is in its shares, as far as
+ * their mounts allow. What a malformed request does is in fs_server.c: it is answered or dropped, and counted.
+ *
+ * The threads wait in one epoll descriptor, which wakes exactly one of them for a kick, and the one that was idle for
+ * the shortest time: the caches it works with are warm. The kicks' eventfds are registered edge-triggered and never
+ * read. A thread that has taken a request and sees another one waiting wakes, or makes, another thread first.
+ */
+#include "vmm/virtio_fs.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "vmm/fs_server.h"
+#include "vmm/virtio_device.h"
+
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+enum {
+	PRIORITY_QUEUE,
+	REQUEST_QUEUE,
+	QUEUES,
+	STOP, /* not a queue: its eventfd ends the threads */
+};
+
+enum {
+	TAG_SIZE = 36,
+	QUEUE_SIZE =
+		512, /* the guest's driver makes its largest request from this: more than FS_PAGES_MAX and headers */
+	STACK_SIZE = 256 << 10,
+};
+
+struct virtio_fs_config_space {
+	char tag[TAG_SIZE]; /* padded with zeros, not terminated */
+	uint32_t request_queues;
+};
+
+struct virtio_fs {
+	struct virtio_device device;
+	struct fs_server *server;
+	struct virtio_fs_config_space config;
+	int epoll_fd, stop_fd;
+
+	/* Under `lock`, as is every call on the two queues. No other lock is taken while it is held. */
+	pthread_mutex_t lock;
+	pthread_cond_t quiet; /* busy became 0 */
+	bool active;          /* between activate and reset */
+	bool failed;          /* the driver was told so */
+	bool stopping;
+	bool kicks_watched;
+	unsigned workers_max, started, idle;
+	unsigned busy; /* threads that hold a chain */
+	pthread_t threads[VIRTIO_FS_WORKERS_MAX];
+};
+
+static struct virtio_fs *fs_of(struct virtio_device *device)
+{
+	return (struct virtio_fs *)device;
+}
+
+static uint32_t handle_request(struct virtio_fs *fs, struct fs_worker *worker, const struct virtq_chain *chain)
+{
+	struct fs_segments in = { virtq_chain_readable(chain), chain->readable_count, chain->readable_length };
+	struct fs_segments out = { virtq_chain_writable(chain), chain->writable_count, chain->writable_length };
+
+	atomic_fetch_add_explicit(&fs->device.requests, 1, memory_order_relaxed);
+	return fs_worker_handle(worker, in, out);
+}
+
+/* --- the threads ------------------------------------------------------------------------------------------------- */
+
+static int start_worker_locked(struct virtio_fs *fs);
+
+/* There is more in the queue than this thread can do at once. */
+static void share_work_locked(struct virtio_fs *fs)
+{
+	if (fs->idle)
+		eventfd_write(fs->device.kick_fds[REQUEST_QUEUE], 1);
+	else if (fs->started < fs->workers_max && start_worker_locked(fs))
+		fs->workers_max = fs->started; /* logged; go on with those there are */
+}
+
+/* As virtqueue_pop: 1, 0, and -1 once if the driver broke the rules. */
+static int pop_locked(struct virtio_fs *fs, unsigned index, struct virtq_chain *chain)
+{
+	struct virtqueue *queue = &fs->device.queues[index];
+
+	if (!fs->active || fs->stopping || fs->failed)
+		return 0;
+
+	int got = virtqueue_pop(queue, chain);
+
+	fs->failed = got < 0;
+	if (got <= 0)
+		return got;
+	/* Ask for the next kick at once: it is for another thread while this one works. */
+	if (virtqueue_enable_kick(queue) && index == REQUEST_QUEUE)
+		share_work_locked(fs);
+	fs->busy++;
+	return 1;
+}
+
+/* True if the driver wants to hear of it. */
+static bool push_locked(struct virtio_fs *fs, unsigned index, const struct virtq_chain *chain, uint32_t written)
+{
+	struct virtqueue *queue = &fs->device.queues[index];
+
+	virtqueue_push(queue, chain->head, written);
+	if (--fs->busy == 0)
+		pthread_cond_broadcast(&fs->quiet);
+	return virtqueue_should_signal(queue);
+}
+
+static void serve_queue(struct virtio_fs *fs, struct fs_worker *worker, unsigned index)
+{
+	struct virtq_chain chain;
+	int got;
+
+	pthread_mutex_lock(&fs->lock);
+	while ((got = pop_locked(fs, index, &chain)) > 0) {
+		pthread_mutex_unlock(&fs->lock);
+
+		uint32_t written = handle_request(fs, worker, &chain);
+
+		pthread_mutex_lock(&fs->lock);
+		if (push_locked(fs, index, &chain, written)) {
+			pthread_mutex_unlock(&fs->lock);
+			fs->device.signal_queue(&fs->device, index);
+			pthread_mutex_lock(&fs->lock);
+		}
+	}
+	pthread_mutex_unlock(&fs->lock);
+	if (got < 0)
+		fs->device.fail(&fs->device, fs->device.queues[index].why);
+}
+
+static void count_idle(struct virtio_fs *fs, int change)
+{
+	pthread_mutex_lock(&fs->lock);
+	fs->idle += (unsigned)change;
+	pthread_mutex_unlock(&fs->lock);
+}
+
+static void *run_worker(void *arg)
+{
+	struct virtio_fs *fs = arg;
+	struct fs_worker worker;
+	struct err err = ERR_INIT;
+	struct epoll_event event;
+
+	if (fs_worker_init(&worker, fs->server, &err)) {
+		log_error("%s", err.text);
+		fs->device.fail(&fs->device, "a file thread could not start");
+		fs_worker_fini(&worker);
+		return NULL;
+	}
+	/* Made because there was work to do. */
+	serve_queue(fs, &worker, REQUEST_QUEUE);
+	for (;;) {
+		count_idle(fs, 1);
+		int ready = epoll_wait(fs->epoll_fd, &event, 1, -1);
+		count_idle(fs, -1);
+		if (ready == 1 && event.data.u32 == STOP)
+			break;
+		if (ready == 1)
+			serve_queue(fs, &worker, event.data.u32);
+	}
+	fs_worker_fini(&worker);
+	return NULL;
+}
+
+static int start_worker_locked(struct virtio_fs *fs)
+{
+	pthread_attr_t attr;
+	sigset_t all, before;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	/* Signals are for other threads; and SIGXFSZ, blocked, leaves EFBIG as the answer to the guest's write. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(&fs->threads[fs->started], &attr, run_worker, fs);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	if (error) {
+		log_error("virtio-fs: cannot start a file thread: %s", strerror(error));
+		errno = error;
+		return -1;
+	}
+	pthread_setname_np(fs->threads[fs->started], "bulkhead-file");
+	fs->started++;
+	return 0;
+}
+
+static int watch_locked(struct virtio_fs *fs)
+{
+	for (unsigned i = 0; i < QUEUES && !fs->kicks_watched; i++) {
+		struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u32 = i };
+
+		if (epoll_ctl(fs->epoll_fd, EPOLL_CTL_ADD, fs->device.kick_fds[i], &event))
+			return -1;
+	}
+	fs->kicks_watched = true;
+	return 0;
+}
+
+static int start_locked(struct virtio_fs *fs)
+{
+	return watch_locked(fs) || (!fs->started && start_worker_locked(fs)) ? -1 : 0;
+}
+
+int virtio_fs_start(struct virtio_device *device, struct err *err)
+{
+	struct virtio_fs *fs = fs_of(device);
+
+	pthread_mutex_lock(&fs->lock);
+	int result = start_locked(fs);
+	pthread_mutex_unlock(&fs->lock);
+	return result ? err_set_errno(err, "virtio-fs: cannot start its threads") : 0;
+}
+
+/* --- the device -------------------------------------------------------------------------------------------------- */
+
+static void activate(struct virtio_device *device)
+{
+	struct virtio_fs *fs = fs_of(device);
+
+	pthread_mutex_lock(&fs->lock);
+	fs->active = true;
+	fs->failed = start_locked(fs) != 0;
+	bool failed = fs->failed;
+	pthread_mutex_unlock(&fs->lock);
+	if (failed)
+		device->fail(device, "no file thread could be started");
+}
+
+static void reset(struct virtio_device *device)
+{
+	struct virtio_fs *fs = fs_of(device);
+
+	pthread_mutex_lock(&fs->lock);
+	fs->active = false;
+	while (fs->busy)
+		pthread_cond_wait(&fs->quiet, &fs->lock);
+	pthread_mutex_unlock(&fs->lock);
+	/* No request is under way any more, and none can be taken. */
+	fs_server_reset(fs->server);
+}
+
+static void config_read(struct virtio_device *device, size_t offset, void *out, size_t length)
+{
+	memcpy(out, (const uint8_t *)&fs_of(device)->config + offset, length);
+}
+
+static void stop_threads(struct virtio_fs *fs)
+{
+	pthread_mutex_lock(&fs->lock);
+	fs->stopping = true;
+	unsigned started = fs->started;
+	fs->workers_max = started;
+	pthread_mutex_unlock(&fs->lock);
+	if (started)
+		eventfd_write(fs->stop_fd, 1);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(fs->threads[i], NULL);
+}
+
+static void destroy(struct virtio_device *device)
+{
+	struct virtio_fs *fs = fs_of(device);
+
+	stop_threads(fs);
+	close_fd(&fs->epoll_fd);
+	close_fd(&fs->stop_fd);
+	fs_server_destroy(fs->server);
+	pthread_cond_destroy(&fs->quiet);
+	pthread_mutex_destroy(&fs->lock);
+	virtio_device_fini(device);
+	free(fs);
+}
+
+static const struct virtio_device_ops virtio_fs_ops = {
+	.name = "fs",
+	.device_id = VIRTIO_ID_FS,
+	.queue_size = QUEUE_SIZE,
+	.activate = activate,
+	.reset = reset,
+	.config_size = sizeof(struct virtio_fs_config_space),
+	.config_read = config_read,
+	.destroy = destroy,
+};
+
+static int set_up(struct virtio_fs *fs, struct err *err)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u32 = STOP };
+
+	fs->server = fs_server_create(fs_limits_take(), err);
+	if (!fs->server)
+		return -1;
+	fs->server->refused = &fs->device.refused;
+	fs->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	fs->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (fs->epoll_fd < 0 || fs->stop_fd < 0 || epoll_ctl(fs->epoll_fd, EPOLL_CTL_ADD, fs->stop_fd, &event))
+		return err_set_errno(err, "virtio-fs: cannot make its descriptors");
+	return 0;
+}
+
+struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, struct err *err)
+{
+	size_t length = strlen(tag);
+
+	if (length == 0 || length > TAG_SIZE || strchr(tag, '\n')) {
+		err_set(err, EINVAL, "virtio-fs: the tag \"%.80s\" is not 1 to %d bytes of one line", tag, TAG_SIZE);
+		return NULL;
+	}
+
+	struct virtio_fs *fs = calloc(1, sizeof *fs);
+
+	if (!fs) {
+		err_set(err, ENOMEM, "virtio-fs: out of memory");
+		return NULL;
+	}
+	virtio_device_init(&fs->device, &virtio_fs_ops, QUEUES);
+	fs->device.own_kicks = true;
+	pthread_mutex_init(&fs->lock, NULL);
+	pthread_cond_init(&fs->quiet, NULL);
+	memcpy(fs->config.tag, tag, length);
+	fs->config.request_queues = 1;
+	fs->workers_max = workers < 1 ? 1 : workers > VIRTIO_FS_WORKERS_MAX ? VIRTIO_FS_WORKERS_MAX : workers;
+	fs->epoll_fd = fs->stop_fd = -1;
+	if (set_up(fs, err)) {
+		destroy(&fs->device);
+		return NULL;
+	}
+	return &fs->device;
+}
+
+int virtio_fs_add_share(struct virtio_device *device, const char *name, int fd, bool read_only, struct err *err)
+{
+	return fs_shares_add(&fs_of(device)->server->shares, name, fd, read_only, err);
+}
+
+int virtio_fs_remove_share(struct virtio_device *device, const char *name, struct err *err)
+{
+	return fs_shares_remove(&fs_of(device)->server->shares, name, err);
+}

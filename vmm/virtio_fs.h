@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_fs.h - the shared file system: a virtio device before the FUSE server (fs_server.h).
+ *
+ * The device owns the server and a pool of file threads, since file work blocks. virtio_fs_start makes the first
+ * thread; further ones come when there is more to do than threads. Threads take the credentials, namespaces and
+ * seccomp filter of who makes them: call it late, when the jail is closed, and before the first vCPU runs. Without a
+ * call, activation does it, on the vCPU's thread.
+ *
+ * Shares may be added and removed at any time by any thread.
+ */
+#ifndef BULKHEAD_VIRTIO_FS_H
+#define BULKHEAD_VIRTIO_FS_H
+
+#include <stdbool.h>
+
+struct err;
+struct virtio_device;
+
+enum { VIRTIO_FS_WORKERS_DEFAULT = 4, VIRTIO_FS_WORKERS_MAX = 32 };
+
+/* `tag` is what the guest mounts by, at most 36 bytes. `workers` is the largest number of file threads. */
+struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, struct err *err);
+
+int virtio_fs_start(struct virtio_device *device, struct err *err);
+
+/* `fd`, taken also on failure, is a directory or a regular file: the root of a detached mount, O_PATH is enough. */
+int virtio_fs_add_share(struct virtio_device *device, const char *name, int fd, bool read_only, struct err *err);
+
+/* No new look-ups; what is open goes on. */
+int virtio_fs_remove_share(struct virtio_device *device, const char *name, struct err *err);
+
+#endif
