@@ -162,8 +162,9 @@ static void read_settings(void)
 		fail("out of memory");
 	control_read(text, len);
 	text[len - 1] = 0;
-	for (char *p = text; p < text + len; p += strlen(p) + 1) {
+	for (char *p = text, *next; p < text + len; p = next) {
 		char *value = strchr(p, '=');
+		next = p + strlen(p) + 1;
 		if (!value)
 			fail("bad setting: %s", p);
 		*value++ = 0;
@@ -181,7 +182,6 @@ static void read_settings(void)
 			settings.input = *value == '1';
 		else
 			fail("unknown setting %s", p);
-		p = value;
 	}
 	if (!settings.argc)
 		fail("no command");
