@@ -17,6 +17,7 @@
 #include "oci/resources.h"
 #include "oci/seccomp.h"
 #include "oci/strings.h"
+#include "oci/vm_section.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,16 +31,8 @@ struct oci_time_offset {
 	uint32_t nanoseconds;
 };
 
-struct oci_vm {
-	char *kernel, *initrd;         /* host paths */
-	struct oci_strings parameters; /* of the kernel */
-	uint32_t vcpus;                /* 0: not set */
-	uint64_t memory;               /* bytes; 0: not set */
-};
-
 struct oci_config {
-	char *bundle;      /* absolute directory, symlinks resolved */
-	char *file;        /* the config.json that was read */
+	char *bundle; /* absolute directory, symlinks resolved */
 	char *oci_version;
 	struct oci_process process;
 	char *root_path; /* absolute, or relative to the bundle */

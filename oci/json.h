@@ -24,6 +24,9 @@ struct oci_strings;
 #define OCI_JSON_SIZE_MAX (16u << 20)
 enum { OCI_JSON_DEPTH_MAX = 64 };
 
+/* Of an array, or of an object read as a map: what the agent's description can carry (pb_size_t). */
+enum { OCI_JSON_ITEMS_MAX = 65535 };
+
 struct oci_json {
 	struct json_object *value;     /* NULL: absent */
 	const struct oci_json *parent; /* NULL: the document */
@@ -33,6 +36,9 @@ struct oci_json {
 
 /* Reads a document that must be an object. Free with json_object_put. "-" is standard input where `or_stdin`. */
 int oci_json_read(const char *file, bool or_stdin, struct json_object **out, struct err *err);
+
+/* The same from an open file. */
+int oci_json_read_fd(const char *name, int fd, struct json_object **out, struct err *err);
 
 /* The same from memory; `name` stands for the file in errors. */
 int oci_json_parse(const char *name, const char *text, size_t length, struct json_object **out, struct err *err);

@@ -16,6 +16,7 @@
 
 struct err;
 struct oci_json;
+struct oci_name;
 struct sock_filter;
 
 struct oci_seccomp_arg {
@@ -52,10 +53,10 @@ void oci_seccomp_fini(struct oci_seccomp *seccomp);
 
 int oci_seccomp_compile(const struct oci_seccomp *seccomp, struct oci_seccomp_program *out, struct err *err);
 
-/* Names as in config.json, NULL-terminated and sorted, for `features`. */
-const char *const *oci_seccomp_action_names(void);
-const char *const *oci_seccomp_operator_names(void);
-const char *const *oci_seccomp_arch_names(void);
-const char *const *oci_seccomp_flag_names(void);
+/* The tables of names in config.json (oci/names.h), sorted, for `features`. */
+const struct oci_name *oci_seccomp_actions(void);
+const struct oci_name *oci_seccomp_operators(void);
+const struct oci_name *oci_seccomp_arches(void);
+const struct oci_name *oci_seccomp_flags(void);
 
 #endif

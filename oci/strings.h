@@ -29,7 +29,8 @@ bool oci_strings_have(const struct oci_strings *strings, const char *text);
 void oci_strings_copy(struct oci_strings *out, const struct oci_strings *from); /* `out` is empty before */
 void oci_strings_destroy(struct oci_strings *strings);
 
-/* Copies of both; a key that is there already gets the new value. */
+/* Copies of both. A key that is there already gets the new value with `set`; with `add` it must not be there. */
+void oci_map_add(struct oci_map *map, const char *key, const char *value);
 void oci_map_set(struct oci_map *map, const char *key, const char *value);
 const char *oci_map_get(const struct oci_map *map, const char *key); /* NULL: not there */
 void oci_map_copy(struct oci_map *out, const struct oci_map *from);

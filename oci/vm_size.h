@@ -10,6 +10,7 @@
 #ifndef BULKHEAD_OCI_VM_SIZE_H
 #define BULKHEAD_OCI_VM_SIZE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -20,6 +21,8 @@ struct oci_resources;
 #define OCI_ANNOTATION_PREFIX "io.bulkhead."
 #define OCI_ANNOTATION_MEMORY "io.bulkhead.memory-mib"
 #define OCI_ANNOTATION_VCPUS "io.bulkhead.vcpus"
+
+bool oci_annotation_is_known(const char *name);
 
 enum { OCI_VM_MEMORY_MIN_MIB = 64, OCI_VM_VCPUS_MAX = 255 };
 

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/describe_devices.h"
+
+#include "oci/alloc.h"
+#include "oci/config.h"
+
+#include "common/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MINOR_ANY = -1 };
+
+/* Character devices that are software, and that the guest's kernel has too. */
+static const struct {
+	uint32_t major;
+	int64_t minor;
+} pseudo[] = {
+	{ 1, 3 },           /* null */
+	{ 1, 5 },           /* zero */
+	{ 1, 7 },           /* full */
+	{ 1, 8 },           /* random */
+	{ 1, 9 },           /* urandom */
+	{ 1, 11 },          /* kmsg */
+	{ 5, 0 },           /* tty */
+	{ 5, 1 },           /* console */
+	{ 5, 2 },           /* ptmx */
+	{ 136, MINOR_ANY }, /* pts */
+	{ 10, 183 },        /* hwrng */
+	{ 10, 200 },        /* net/tun */
+	{ 10, 229 },        /* fuse */
+};
+
+static bool is_pseudo(const struct oci_device *device)
+{
+	if (device->type == 'p')
+		return true;
+	for (size_t i = 0; device->type == 'c' && i < sizeof pseudo / sizeof *pseudo; i++)
+		if (pseudo[i].major == device->major &&
+		    (pseudo[i].minor == MINOR_ANY || pseudo[i].minor == (int64_t)device->minor))
+			return true;
+	return false;
+}
+
+static bool is_of_host(const char *sysfs, const struct oci_device *device)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/dev/%s/%u:%u", sysfs, device->type == 'b' ? "block" : "char", device->major,
+		 device->minor);
+	return access(path, F_OK) == 0;
+}
+
+int oci_describe_device(const struct oci_config *config, const char *sysfs, const struct oci_device *device,
+			const char *what, agent_Container *out, struct err *err)
+{
+	if (!is_pseudo(device) && is_of_host(sysfs, device) &&
+	    !oci_device_rules_allow_all(&config->resources.device_rules))
+		return err_set(err, ENOTSUP,
+			       "%s: %s (%c %u:%u) is a device of the host, which cannot be given to a virtual machine",
+			       what, device->path, device->type, device->major, device->minor);
+	if (out->devices_count == PB_SIZE_MAX)
+		return err_set(err, E2BIG, "%s: more than %d device nodes", what, PB_SIZE_MAX);
+	out->devices = oci_grow(out->devices, out->devices_count, sizeof *out->devices);
+	out->devices[out->devices_count++] = (agent_Device){
+		.path = oci_strdup(device->path),
+		.mode = device->mode | (device->type == 'b' ? S_IFBLK : device->type == 'p' ? S_IFIFO : S_IFCHR),
+		.major = device->major,
+		.minor = device->minor,
+		.uid = device->uid,
+		.gid = device->gid,
+	};
+	return 0;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/mountpoints.h"
+
+#include "oci/alloc.h"
+
+#include "common/auto.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The image wrote the tree: its symlinks must not lead this process out of it. */
+static int open_inside(int root, const char *path)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+static bool make_entry(int parent, const char *name, bool is_file)
+{
+	if (!is_file)
+		return mkdirat(parent, name, 0755) == 0 || errno == EEXIST;
+	auto_fd int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	return fd >= 0 || errno == EEXIST;
+}
+
+/* Like mkdir -p; the last component is a file if asked for. */
+static bool make_path(int root, const char *path, bool is_file)
+{
+	auto_free char *copy = oci_strdup(path);
+	auto_fd int parent = open_inside(root, "/");
+
+	for (char *name = copy; parent >= 0;) {
+		name += strspn(name, "/");
+		if (!*name)
+			return true;
+		size_t length = strcspn(name, "/");
+		bool last = name[length + strspn(name + length, "/")] == '\0';
+		char end = name[length];
+
+		/* From the root each time, so that ".." and symlinks mean what they will mean in the container. */
+		name[length] = '\0';
+		int fd = open_inside(root, copy);
+		if (fd < 0 && errno == ENOENT && make_entry(parent, name, is_file && last))
+			fd = open_inside(root, copy);
+		name[length] = end;
+		close_fd(&parent);
+		parent = fd;
+		name += length;
+	}
+	return false;
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+
+	while (length > 0 && directory[length - 1] == '/')
+		length--;
+	return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+/* Below an earlier mount it is that mount's business. */
+static bool is_covered(const char *path, const agent_Container *container, size_t before)
+{
+	for (size_t i = 0; i < before; i++)
+		if (is_below(path, container->mounts[i].destination))
+			return true;
+	return false;
+}
+
+static void make_one(int root, const char *path, bool is_file)
+{
+	if (!make_path(root, path, is_file))
+		log_debug("mount point %s: %s", path, strerror(errno));
+}
+
+void oci_mountpoints_make(const char *root, const agent_CreateRequest *request)
+{
+	const agent_Container *container = &request->container;
+	auto_fd int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; i < container->mounts_count; i++)
+		if (!is_covered(container->mounts[i].destination, container, i))
+			make_one(fd, container->mounts[i].destination, container->mounts[i].source_is_file);
+	if (!is_covered(request->process.cwd, container, container->mounts_count))
+		make_one(fd, request->process.cwd, false);
+}

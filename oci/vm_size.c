@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "oci/vm_size.h"
+
+#include "oci/config.h"
+#include "oci/cpu_list.h"
+#include "oci/host_config.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB UINT64_C(1048576)
+enum { PERIOD_DEFAULT_US = 100000 };
+
+/* The kernel keeps 64 bytes (struct page) for each page of 4096. */
+enum { PAGE_STRUCT_SHARE = 4096 / 64 };
+
+bool oci_annotation_is_known(const char *name)
+{
+	return strcmp(name, OCI_ANNOTATION_MEMORY) == 0 || strcmp(name, OCI_ANNOTATION_VCPUS) == 0;
+}
+
+static int check_annotations(const struct oci_map *annotations, const struct oci_host_config *host, struct err *err)
+{
+	for (size_t i = 0; i < annotations->count; i++) {
+		const char *key = annotations->items[i].key;
+
+		if (strncmp(key, OCI_ANNOTATION_PREFIX, strlen(OCI_ANNOTATION_PREFIX)) != 0)
+			continue;
+		if (!oci_annotation_is_known(key))
+			return err_set(err, EINVAL, "annotation %s: is none of bulkhead's", key);
+		if (!oci_strings_have(&host->allowed_annotations, key))
+			return err_set(err, EPERM,
+				       "annotation %s: not allowed on this host (allowed_annotations in %s)", key,
+				       OCI_HOST_CONFIG_FILE);
+	}
+	return 0;
+}
+
+/* A wish by annotation: 0 in *out if there is none. */
+static int get_annotation(const struct oci_map *annotations, const char *key, uint32_t min, uint32_t max,
+			  const char *setting, uint64_t *out, struct err *err)
+{
+	const char *text = oci_map_get(annotations, key);
+	char *end;
+
+	*out = 0;
+	if (!text)
+		return 0;
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end || errno)
+		return err_set(err, EINVAL, "annotation %s: \"%s\" is no number", key, text);
+	if (*out < min || *out > max)
+		return err_set(err, EINVAL, "annotation %s: must be from %u to %u (%s in %s), not %s", key, min, max,
+			       setting, OCI_HOST_CONFIG_FILE, text);
+	return 0;
+}
+
+/* 0: no limit. */
+static uint64_t memory_limit(const struct oci_config *config)
+{
+	const char *unified = oci_map_get(&config->resources.unified, "memory.max");
+	int64_t limit = config->resources.memory.limit.value;
+
+	if (unified)
+		limit = isdigit((unsigned char)unified[0]) ? strtoll(unified, NULL, 10) : 0;
+	return limit > 0 ? (uint64_t)limit : 0;
+}
+
+uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit)
+{
+	return host->reserve_memory_mib * MIB + limit / PAGE_STRUCT_SHARE;
+}
+
+static int size_memory(const struct oci_config *config, const struct oci_host_config *host, uint32_t *out,
+		       struct err *err)
+{
+	uint64_t mib, limit = memory_limit(config);
+
+	if (get_annotation(&config->annotations, OCI_ANNOTATION_MEMORY, OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib,
+			   "max_memory_mib", &mib, err) < 0)
+		return -1;
+	if (mib == 0 && config->vm.memory != 0) {
+		mib = config->vm.memory / MIB;
+		if (mib < OCI_VM_MEMORY_MIN_MIB || mib > host->max_memory_mib)
+			return err_set(err, EINVAL,
+				       "vm.hwConfig.memory: must be from %d to %u MiB (max_memory_mib in %s), not %" PRIu64,
+				       OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib, OCI_HOST_CONFIG_FILE, mib);
+	}
+	if (mib == 0 && limit > host->max_memory_mib * MIB)
+		mib = host->max_memory_mib; /* also keeps the sum below from wrapping */
+	if (mib == 0 && limit != 0)
+		mib = (limit + oci_vm_reserve(host, limit) + MIB - 1) / MIB;
+	if (mib == 0)
+		mib = host->default_memory_mib;
+	if (mib > host->max_memory_mib)
+		mib = host->max_memory_mib;
+	if (mib < OCI_VM_MEMORY_MIN_MIB)
+		mib = OCI_VM_MEMORY_MIN_MIB;
+	/* Up to an even number, down where the host's maximum is odd. */
+	mib += mib & 1;
+	*out = (uint32_t)(mib > host->max_memory_mib ? mib - 2 : mib);
+	return 0;
+}
+
+/* quota / period, rounded up; 0: no quota. */
+static uint64_t quota_cpus(const struct oci_resources *resources)
+{
+	uint64_t period = resources->cpu.period.value ? resources->cpu.period.value : PERIOD_DEFAULT_US;
+	uint64_t quota = resources->cpu.quota.value > 0 ? (uint64_t)resources->cpu.quota.value : 0;
+	const char *unified = oci_map_get(&resources->unified, "cpu.max");
+
+	if (unified && isdigit((unsigned char)unified[0])) {
+		char *end;
+
+		quota = strtoull(unified, &end, 10);
+		period = strtoull(end, NULL, 10);
+		period = period ? period : PERIOD_DEFAULT_US;
+	}
+	return quota / period + (quota % period != 0);
+}
+
+static int size_vcpus(const struct oci_config *config, const struct oci_host_config *host, uint32_t *out,
+		      struct err *err)
+{
+	uint64_t vcpus;
+	uint32_t *list = NULL;
+	size_t cpus = 0;
+
+	if (get_annotation(&config->annotations, OCI_ANNOTATION_VCPUS, 1, host->max_vcpus, "max_vcpus", &vcpus, err) < 0)
+		return -1;
+	if (vcpus == 0 && config->vm.vcpus != 0) {
+		vcpus = config->vm.vcpus;
+		if (vcpus > host->max_vcpus)
+			return err_set(err, EINVAL,
+				       "vm.hwConfig.vcpus: must be from 1 to %u (max_vcpus in %s), not %" PRIu64,
+				       host->max_vcpus, OCI_HOST_CONFIG_FILE, vcpus);
+	}
+	if (vcpus == 0)
+		vcpus = quota_cpus(&config->resources);
+	if (vcpus == 0)
+		vcpus = host->default_vcpus;
+	/* More vCPUs than the CPUs they may run on only wait for each other. */
+	if (config->resources.cpu.cpus && oci_cpu_list_parse(config->resources.cpu.cpus, &list, &cpus) && cpus != 0 &&
+	    vcpus > cpus)
+		vcpus = cpus;
+	free(list);
+	*out = (uint32_t)(vcpus > host->max_vcpus ? host->max_vcpus : vcpus);
+	return 0;
+}
+
+int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
+		struct err *err)
+{
+	if (check_annotations(&config->annotations, host, err) < 0 ||
+	    size_memory(config, host, &out->memory_mib, err) < 0 || size_vcpus(config, host, &out->vcpus, err) < 0)
+		return -1;
+	log_debug("machine: %u MiB, %u vCPUs", out->memory_mib, out->vcpus);
+	return 0;
+}
