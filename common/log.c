@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 4096, GUEST_TEXT_MAX = 512 };
+enum { LINE_MAX_BYTES = 4096, GUEST_TEXT_MAX = 512, JSON_TAIL = 64 };
 
 static struct {
 	const char *program;
@@ -38,10 +38,13 @@ bool log_is_enabled(enum log_level level)
 	return logger.fd >= 0 && level <= logger.level;
 }
 
-/* Appends `text` as the inside of a JSON string. Returns the new length, always below LINE_MAX_BYTES - 8. */
+/*
+ * Appends `text` as the inside of a JSON string, as much of it as leaves JSON_TAIL bytes: an escape is never cut.
+ * Returns the new length.
+ */
 static size_t append_json(char *line, size_t used, const char *text)
 {
-	for (; *text && used < LINE_MAX_BYTES - 16; text++) {
+	for (; *text && used < LINE_MAX_BYTES - JSON_TAIL - 6; text++) {
 		unsigned char c = (unsigned char)*text;
 
 		if (c == '"' || c == '\\') {
@@ -71,9 +74,6 @@ static void write_line(enum log_level level, const char *message)
 		strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
 		used = (size_t)snprintf(line, sizeof line, "{\"level\":\"%s\",\"msg\":\"", level_names[level]);
 		used = append_json(line, used, message);
-		/* append_json leaves room for the tail only up to a few bytes: cut the message rather than the frame. */
-		if (used > sizeof line - 64)
-			used = sizeof line - 64;
 		used += (size_t)snprintf(line + used, sizeof line - used, "\",\"time\":\"%s\"}\n", when);
 	} else {
 		int n = snprintf(line, sizeof line - 1, "%s: %s%s%s", logger.program,
