@@ -88,6 +88,7 @@ struct virtio_vsock {
 	unsigned rst_first, rst_count;
 	uint32_t serial;
 	uint64_t order;
+	struct log_limit complaints; /* the device's own are the transport's */
 	atomic_uint in_use;
 	struct slot slots[VSOCK_CONNECTIONS_MAX]; /* untouched, and so without memory, until first used */
 };
@@ -100,7 +101,7 @@ static struct virtio_vsock *vsock_of(struct virtio_device *device)
 static void refuse(struct virtio_vsock *v, const char *why)
 {
 	atomic_fetch_add_explicit(&v->device.refused, 1, memory_order_relaxed);
-	if (log_limit_allows(&v->device.complaints, COMPLAINTS_PER_SECOND))
+	if (log_limit_allows(&v->complaints, COMPLAINTS_PER_SECOND))
 		log_warn("vsock: refused from the guest: %s", why);
 }
 
@@ -494,7 +495,7 @@ static struct slot *find_slot(struct virtio_vsock *v, bool evict)
 /* No descriptor is left: the program that connected is told so by a close, or the loop would spin on its request. */
 static void turn_away(struct virtio_vsock *v)
 {
-	if (log_limit_allows(&v->device.complaints, COMPLAINTS_PER_SECOND))
+	if (log_limit_allows(&v->complaints, COMPLAINTS_PER_SECOND))
 		log_warn("vsock: a connection was turned away: %m");
 	close_fd(&v->spare_fd);
 	auto_fd int fd = accept4(v->listen_fd, NULL, NULL, SOCK_CLOEXEC);
