@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_ps.c - with --format json the pids of the host's processes that stand for the container's (engines give them to
+ * the host's ps); as a table the processes in the guest, which is what a person wants to see.
+ */
+#include "runtime/agent_client.h"
+#include "runtime/command.h"
+#include "runtime/container.h"
+#include "runtime/exec_record.h"
+
+#include "common/err.h"
+#include "common/proto.h"
+
+#include "agent.pb.h"
+
+#include <errno.h>
+#include <pb_decode.h>
+#include <string.h>
+
+enum { PIDS_MAX = 4096 };
+
+struct ps_options {
+	const char *format;
+};
+
+static const struct option options[] = {
+	{ "format", 'f', OPTION_TEXT, offsetof(struct ps_options, format), "table|json", "how (default: table)" },
+	OPTION_END,
+};
+
+static void print_json(const struct container *container)
+{
+	static pid_t pids[PIDS_MAX];
+	size_t count = exec_record_read(container->dirfd, pids, PIDS_MAX);
+
+	printf("[%d", (int)container->store->pid);
+	for (size_t i = 0; i < count; i++)
+		printf(",%d", (int)pids[i]);
+	printf("]\n");
+}
+
+/* The guest's words: control characters must not reach the user's terminal. */
+static void print_command_line(const char *command)
+{
+	for (; command && *command; command++)
+		putchar((unsigned char)*command < 0x20 || *command == 0x7f ? '?' : *command);
+	putchar('\n');
+}
+
+static int print_table(const struct container *container, struct err *err)
+{
+	agent_ContainerRequest request = { .container = container->id };
+	agent_PsReply reply = agent_PsReply_init_zero;
+	struct agent_client agent;
+
+	if (container->status == OCI_STATUS_PAUSED)
+		return err_set(err, EBUSY,
+			       "container %s is paused and cannot be asked; ps --format json can do without",
+			       container->id);
+	if (agent_client_open(&agent, container->dirfd, AGENT_TIMEOUT_MS, err) < 0)
+		return -1;
+	int result = agent_client_call(&agent, PROTO_PS, agent_ContainerRequest_fields, &request, agent_PsReply_fields,
+				       &reply, AGENT_TIMEOUT_MS, err);
+	agent_client_close(&agent);
+	if (result < 0)
+		return -1;
+	printf("%-8s %-9s %s\n", "PID", "GUEST-PID", "COMMAND");
+	for (pb_size_t i = 0; i < reply.processes_count; i++) {
+		printf("%-8d %-9d ", reply.processes[i].container_pid, reply.processes[i].pid);
+		print_command_line(reply.processes[i].command);
+	}
+	pb_release(agent_PsReply_fields, &reply);
+	return 0;
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	const struct ps_options *given = invocation->options;
+	bool json = given->format && strcmp(given->format, "json") == 0;
+	struct container container;
+
+	if (given->format && !json && strcmp(given->format, "table") != 0)
+		return err_set(err, EINVAL, "--format: \"%s\" is neither table nor json", given->format);
+	int result = container_open(&container, invocation->globals, invocation->operands[0], false, err);
+	if (result == 0)
+		result = lifecycle_check(container.id, container.status, LIFECYCLE_PS, err);
+	if (result == 0 && json)
+		print_json(&container);
+	else if (result == 0)
+		result = print_table(&container, err);
+	container_close(&container);
+	return result;
+}
+
+const struct command cmd_ps = {
+	.name = "ps",
+	.operands = "ID [PS-OPTION...]",
+	.summary = "list a container's processes",
+	.run = run,
+	.options = options,
+	.options_size = sizeof(struct ps_options),
+	.operands_min = 1,
+	.operands_max = -1,
+	.stops_at_operand = true, /* ps's own options are taken and ignored */
+};

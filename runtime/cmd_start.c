@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/command.h"
+#include "runtime/container.h"
+#include "runtime/start.h"
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	struct container container;
+	int result = container_open_for(&container, invocation->globals, invocation->operands[0], LIFECYCLE_START, err);
+
+	if (result == 0)
+		result = start_container(&container, err);
+	container_close(&container);
+	return result;
+}
+
+const struct command cmd_start = {
+	.name = "start",
+	.operands = "ID",
+	.summary = "run the process of a created container",
+	.run = run,
+	.operands_min = 1,
+	.operands_max = 1,
+};

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_update.c - new limits for a running container: exactly in the guest's cgroup, with the VM's overhead in the
+ * host's. The VM itself keeps its size: a memory limit beyond it cannot be used up.
+ */
+#include "runtime/agent_client.h"
+#include "runtime/command.h"
+#include "runtime/container.h"
+#include "runtime/host_cgroup.h"
+
+#include "common/err.h"
+#include "common/proto.h"
+
+#include "oci/alloc.h"
+#include "oci/host_config.h"
+#include "oci/resources.h"
+#include "oci/vm_size.h"
+
+#include "agent.pb.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#define HOST_OVERHEAD_BYTES (32ull << 20) /* as in create.c */
+
+struct update_options {
+	const char *resources;
+	const char *memory, *memory_reservation, *memory_swap; /* runc takes these as text, with units */
+	struct option_number cpu_period, cpu_quota, cpu_share, cpu_burst, cpu_idle, pids_limit, blkio_weight;
+	const char *cpuset_cpus, *cpuset_mems;
+};
+
+#define NUMBER(name, member, help)                                                         \
+	{                                                                                  \
+		name, 0, OPTION_NUMBER, offsetof(struct update_options, member), "N", help \
+	}
+#define TEXT(name, member, value, help)                                                    \
+	{                                                                                  \
+		name, 0, OPTION_TEXT, offsetof(struct update_options, member), value, help \
+	}
+
+static const struct option options[] = {
+	{ "resources", 'r', OPTION_TEXT, offsetof(struct update_options, resources), "FILE|-",
+	  "all of it as JSON; then the other options are ignored" },
+	TEXT("memory", memory, "BYTES", "memory limit; k, m, g as units"),
+	TEXT("memory-reservation", memory_reservation, "BYTES", "what it may keep when memory is short"),
+	TEXT("memory-swap", memory_swap, "BYTES", "limit of memory and swap together, -1: none"),
+	NUMBER("cpu-period", cpu_period, "period of the quota, in microseconds"),
+	NUMBER("cpu-quota", cpu_quota, "processor time in each period, in microseconds"),
+	NUMBER("cpu-share", cpu_share, "relative weight"),
+	NUMBER("cpu-burst", cpu_burst, "unused quota that may be saved up, in microseconds"),
+	NUMBER("cpu-idle", cpu_idle, "1: only idle processor time"),
+	TEXT("cpuset-cpus", cpuset_cpus, "LIST", "the host's CPUs to use"),
+	TEXT("cpuset-mems", cpuset_mems, "LIST", "the host's memory nodes to use"),
+	NUMBER("pids-limit", pids_limit, "number of processes, -1: no limit"),
+	NUMBER("blkio-weight", blkio_weight, "relative weight, 10 to 1000"),
+	{ "cpu-rt-period", 0, OPTION_IGNORED, 0, NULL, NULL },
+	{ "cpu-rt-runtime", 0, OPTION_IGNORED, 0, NULL, NULL },
+	{ "kernel-memory", 0, OPTION_IGNORED, 0, NULL, NULL },
+	{ "kernel-memory-tcp", 0, OPTION_IGNORED, 0, NULL, NULL },
+	{ "l3-cache-schema", 0, OPTION_IGNORED, 0, NULL, NULL },
+	{ "mem-bw-schema", 0, OPTION_IGNORED, 0, NULL, NULL },
+	OPTION_END,
+};
+
+/* "268435456", "256m", "-1". */
+static int parse_bytes(const char *option, const char *text, struct oci_int *out, struct err *err)
+{
+	char *end;
+	int shift = 0;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	long long value = strtoll(text, &end, 10);
+	if (*end == 'k' || *end == 'K')
+		shift = 10;
+	else if (*end == 'm' || *end == 'M')
+		shift = 20;
+	else if (*end == 'g' || *end == 'G')
+		shift = 30;
+	if (errno || end == text || end[shift ? 1 : 0] || value < -1 || value > (LLONG_MAX >> shift))
+		return err_set(err, EINVAL, "--%s: \"%s\" is not a number of bytes", option, text);
+	out->is_set = true;
+	out->value = value < 0 ? -1 : value << shift;
+	return 0;
+}
+
+static int set_uint(const char *option, const struct option_number *number, struct oci_uint *out, struct err *err)
+{
+	if (!number->given)
+		return 0;
+	if (number->value < 0)
+		return err_set(err, EINVAL, "--%s: %lld is negative", option, number->value);
+	out->is_set = true;
+	out->value = (uint64_t)number->value;
+	return 0;
+}
+
+static void set_int(const struct option_number *number, struct oci_int *out)
+{
+	if (!number->given)
+		return;
+	out->is_set = true;
+	out->value = number->value;
+}
+
+static int from_options(const struct update_options *given, struct oci_resources *resources, struct err *err)
+{
+	if (parse_bytes("memory", given->memory, &resources->memory.limit, err) < 0 ||
+	    parse_bytes("memory-reservation", given->memory_reservation, &resources->memory.reservation, err) < 0 ||
+	    parse_bytes("memory-swap", given->memory_swap, &resources->memory.swap, err) < 0 ||
+	    set_uint("cpu-period", &given->cpu_period, &resources->cpu.period, err) < 0 ||
+	    set_uint("cpu-share", &given->cpu_share, &resources->cpu.shares, err) < 0 ||
+	    set_uint("cpu-burst", &given->cpu_burst, &resources->cpu.burst, err) < 0)
+		return -1;
+	set_int(&given->cpu_quota, &resources->cpu.quota);
+	set_int(&given->cpu_idle, &resources->cpu.idle);
+	set_int(&given->pids_limit, &resources->pids);
+	if (given->blkio_weight.given) {
+		if (given->blkio_weight.value < 10 || given->blkio_weight.value > 1000)
+			return err_set(err, EINVAL, "--blkio-weight: %lld is not between 10 and 1000",
+				       given->blkio_weight.value);
+		resources->block_io.weight = (uint32_t)given->blkio_weight.value;
+	}
+	resources->cpu.cpus = oci_strdup(given->cpuset_cpus);
+	resources->cpu.mems = oci_strdup(given->cpuset_mems);
+	return 0;
+}
+
+static int update_guest(const struct container *container, const struct oci_resources *resources, struct err *err)
+{
+	agent_UpdateRequest request = { .container = container->id };
+	struct oci_map files = { 0 };
+	struct agent_client agent;
+	int result = oci_resources_guest_files(resources, &files, err);
+
+	if (result == 0 && files.count > 0) {
+		request.files = oci_alloc(files.count, sizeof *request.files);
+		request.files_count = (pb_size_t)files.count;
+		for (size_t i = 0; i < files.count; i++) {
+			request.files[i].name = files.items[i].key;
+			request.files[i].value = files.items[i].value;
+		}
+		result = agent_client_open(&agent, container->dirfd, AGENT_TIMEOUT_MS, err);
+		if (result == 0) {
+			result = agent_client_call(&agent, PROTO_UPDATE, agent_UpdateRequest_fields, &request, NULL,
+						   NULL, AGENT_TIMEOUT_MS, err);
+			agent_client_close(&agent);
+		}
+		free(request.files);
+	}
+	oci_map_destroy(&files);
+	return result;
+}
+
+static int update_host(const struct container *container, const struct oci_resources *resources, struct err *err)
+{
+	struct oci_host_config *host;
+	struct oci_map files = { 0 };
+	uint64_t limit = resources->memory.limit.value > 0 ? (uint64_t)resources->memory.limit.value : 0;
+
+	if (!container->store->cgroup_path)
+		return 0;
+	if (oci_host_config_load(OCI_HOST_CONFIG_FILE, &host, err) < 0)
+		return -1;
+	int result =
+		oci_resources_host_files(resources, oci_vm_reserve(host, limit) + HOST_OVERHEAD_BYTES, &files, err);
+	if (result == 0)
+		result = host_cgroup_write(container->store->cgroup_path, &files, err);
+	oci_map_destroy(&files);
+	oci_host_config_destroy(host);
+	return result;
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	const struct update_options *given = invocation->options;
+	struct oci_resources *resources = NULL;
+	struct container container;
+	int result;
+
+	container_init(&container);
+	if (given->resources) {
+		result = oci_resources_load(given->resources, &resources, err);
+	} else {
+		resources = oci_alloc(1, sizeof *resources);
+		result = from_options(given, resources, err);
+	}
+	if (result == 0)
+		result = container_open_for(&container, invocation->globals, invocation->operands[0], LIFECYCLE_UPDATE,
+					    err);
+	/* The guest first: it refuses what the container already uses, and then nothing has changed. */
+	if (result == 0)
+		result = update_guest(&container, resources, err);
+	if (result == 0)
+		result = update_host(&container, resources, err);
+	container_close(&container);
+	oci_resources_destroy(resources);
+	return result;
+}
+
+const struct command cmd_update = {
+	.name = "update",
+	.operands = "ID",
+	.summary = "change a container's limits",
+	.run = run,
+	.options = options,
+	.options_size = sizeof(struct update_options),
+	.operands_min = 1,
+	.operands_max = 1,
+};

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/create.h"
+
+#include "runtime/frame.h"
+#include "runtime/host_cgroup.h"
+#include "runtime/interrupt.h"
+#include "runtime/launch.h"
+#include "runtime/paths.h"
+#include "runtime/pid_file.h"
+#include "runtime/run_hooks.h"
+#include "runtime/start_proxy.h"
+#include "runtime/statedir.h"
+#include "runtime/trace.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "common/log.h"
+
+#include "oci/alloc.h"
+#include "oci/config.h"
+#include "oci/describe.h"
+#include "oci/host_config.h"
+#include "oci/vm_size.h"
+
+#include "agent.pb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pb_decode.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The monitor's and the proxy's own memory, which the host cgroup's limit must leave room for. */
+#define HOST_OVERHEAD_BYTES (32ull << 20)
+
+enum { CONFIG_MAX = 16 << 20 };
+
+/* Everything create_container opens on the way; one cleanup whatever was reached. */
+struct creation {
+	const struct create_request *request;
+	struct created *created;
+	struct paths paths;
+	struct oci_host_config *host;
+	struct launch launch;
+	agent_CreateRequest description;
+	struct oci_shares shares;
+	struct terminal terminal;
+	int request_fd, cgroup_fd, network_fd;
+	bool new_network;
+};
+
+static int check_terminal(const struct create_request *request, struct err *err)
+{
+	bool terminal = request->config->process.terminal;
+	const char *console = request->options->console_socket;
+
+	if (terminal && request->detached && !console)
+		return err_set(err, EINVAL,
+			       "cannot allocate tty if bulkhead will detach without setting console socket");
+	if (console && (!terminal || !request->detached))
+		return err_set(err, EINVAL, "cannot use console socket if bulkhead will not detach or allocate tty");
+	return 0;
+}
+
+static int check_options(const struct create_request *request, struct err *err)
+{
+	if (request->options->preserve_fds.given && request->options->preserve_fds.value != 0)
+		return err_set(err, ENOTSUP, "--preserve-fds %lld: only the three standard streams lead into a VM",
+			       request->options->preserve_fds.value);
+	return check_terminal(request, err);
+}
+
+static char *read_text(const char *file, struct err *err)
+{
+	auto_file FILE *in = fopen(file, "re");
+	auto_free char *text = NULL;
+	size_t used = 0, size = 0;
+
+	while (in && used <= CONFIG_MAX) {
+		if (used + 1 >= size) {
+			size = size * 2 + 64 * 1024;
+			char *grown = realloc(text, size);
+
+			if (!grown) {
+				err_set(err, ENOMEM, "out of memory");
+				return NULL;
+			}
+			text = grown;
+		}
+		size_t n = fread(text + used, 1, size - used - 1, in);
+		used += n;
+		if (n == 0 && !ferror(in)) {
+			text[used] = '\0';
+			return take_ptr(&text);
+		}
+		if (n == 0)
+			break;
+	}
+	if (used > CONFIG_MAX)
+		err_set(err, EFBIG, "%s: larger than %d MiB", file, CONFIG_MAX >> 20);
+	else
+		err_set_errno(err, "%s", file);
+	return NULL;
+}
+
+int create_load_config(const struct create_options *options, struct oci_config **config, char **text, struct err *err)
+{
+	const char *bundle = options->bundle ? options->bundle : ".";
+	char absolute[PATH_MAX];
+
+	if (!realpath(bundle, absolute))
+		return err_set_errno(err, "bundle %s", bundle);
+	auto_free char *file = options->config ? oci_strdup(options->config) : oci_format("%s/config.json", absolute);
+	*text = read_text(file, err);
+	if (!*text)
+		return -1;
+	if (oci_config_parse(absolute, *text, strlen(*text), config, err) < 0)
+		return err_wrap(err, "bundle %s", absolute);
+	return 0;
+}
+
+/* The user's name without the name service, which a static program should not load. */
+static char *owner_name(void)
+{
+	auto_file FILE *file = fopen("/etc/passwd", "re");
+
+	for (struct passwd *entry; file && (entry = fgetpwent(file));) {
+		if (entry->pw_uid == getuid())
+			return oci_strdup(entry->pw_name);
+	}
+	return oci_format("%u", getuid());
+}
+
+static struct oci_store *new_store(const struct create_request *request)
+{
+	const struct oci_config *config = request->config;
+	struct oci_store *store = oci_alloc(1, sizeof *store);
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	store->id = oci_strdup(request->id);
+	store->bundle = oci_strdup(config->bundle);
+	store->rootfs = config->root_path[0] == '/' ? oci_strdup(config->root_path)
+						    : oci_format("%s/%s", config->bundle, config->root_path);
+	store->owner = owner_name();
+	store->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	oci_map_copy(&store->annotations, &config->annotations);
+	oci_hook_list_copy(&store->poststop, &config->hooks.lists[OCI_HOOK_POSTSTOP]);
+	return store;
+}
+
+/* What the guest is told, and what it is shown; refuses what a VM can't do. */
+static int describe(struct creation *c, struct err *err)
+{
+	const struct create_request *request = c->request;
+	struct oci_state state = oci_store_state(c->created->container.store, true);
+	auto_free char *hook_state = NULL;
+
+	state.status = OCI_STATUS_CREATED;
+	if (request->config->hooks.lists[OCI_HOOK_START_CONTAINER].count > 0)
+		hook_state = oci_state_guest_text(&state);
+	struct oci_describe_context context = {
+		.id = request->id,
+		.root_overlay = request->root_overlay,
+		.hook_state = hook_state,
+	};
+	return oci_describe(request->config, &context, &c->description, &c->shares, err);
+}
+
+static int encode(struct creation *c, struct err *err)
+{
+	auto_free uint8_t *payload = NULL;
+	size_t length;
+
+	if (frame_encode_payload(agent_CreateRequest_fields, &c->description, &payload, &length, err) < 0)
+		return -1;
+	c->request_fd = start_proxy_request_fd(payload, length, err);
+	return c->request_fd < 0 ? -1 : 0;
+}
+
+static int open_network(struct creation *c, struct err *err)
+{
+	const struct oci_namespace *network = oci_namespaces_find(&c->request->config->namespaces, CLONE_NEWNET);
+
+	if (network && network->path) {
+		c->network_fd = open(network->path, O_RDONLY | O_CLOEXEC);
+		if (c->network_fd < 0)
+			return err_set_errno(err, "linux.namespaces: network: %s", network->path);
+	} else if (network) {
+		/* Nobody but root can make one; then the guest has no network, and no namespace shows that. */
+		c->new_network = geteuid() == 0;
+	}
+	return 0;
+}
+
+/* All that can fail because of what the user wrote or the host lacks, before anything is made. */
+static int prepare(struct creation *c, struct err *err)
+{
+	const struct create_request *request = c->request;
+	struct oci_vm_size size;
+
+	if (check_options(request, err) < 0 || oci_id_check(request->id, err) < 0 || paths_find(&c->paths, err) < 0 ||
+	    oci_host_config_load(OCI_HOST_CONFIG_FILE, &c->host, err) < 0 ||
+	    oci_vm_size(request->config, c->host, &size, err) < 0)
+		return -1;
+	c->launch.memory_mib = size.memory_mib;
+	c->launch.vcpus = size.vcpus;
+	c->created->container.store = new_store(request);
+	if (describe(c, err) < 0 || encode(c, err) < 0 || open_network(c, err) < 0 ||
+	    launch_open_guest(&c->launch, &c->paths, c->host, request->config, err) < 0 ||
+	    launch_open_shares(&c->launch, &c->shares, err) < 0)
+		return -1;
+	if (request->config->process.terminal) {
+		if (terminal_open(&c->terminal, err) < 0)
+			return -1;
+		terminal_set_size(c->terminal.master, request->config->process.rows, request->config->process.columns);
+	}
+	return 0;
+}
+
+static int copy_config(struct creation *c, struct err *err)
+{
+	const struct create_request *request = c->request;
+	const char *from = request->config_text;
+	size_t length = strlen(from);
+	auto_fd int fd =
+		openat(c->created->container.dirfd, STATEDIR_CONFIG, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set_errno(err, "%s/%s: cannot write the configuration", request->globals->root, request->id);
+	while (length > 0) {
+		ssize_t n = write(fd, from, length);
+
+		if (n <= 0)
+			return err_set_errno(err, "%s/%s: cannot write the configuration", request->globals->root,
+					     request->id);
+		from += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Once per boot: a file in the root directory, under a name that cannot be an id, remembers that it was said. */
+static void note_no_host_limits(const struct globals *globals, enum host_cgroup_version version)
+{
+	char path[PATH_MAX];
+
+	if (version == HOST_CGROUP_V2 || geteuid() != 0)
+		return;
+	snprintf(path, sizeof path, "%.4000s/no-host-limits,noted", globals->root);
+	auto_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		log_warn("this host has no cgroup v2 at /sys/fs/cgroup: containers run without limits on the host's "
+			 "side");
+}
+
+static bool wants_cgroup(const struct globals *globals)
+{
+	return !(globals->cgroup_manager && strcmp(globals->cgroup_manager, "disabled") == 0);
+}
+
+static bool is_systemd(const struct globals *globals)
+{
+	return globals->systemd_cgroup || (globals->cgroup_manager && strcmp(globals->cgroup_manager, "systemd") == 0);
+}
+
+/* Decides on the path only, so that it is recorded before the cgroup exists. */
+static int choose_cgroup(struct creation *c, struct err *err)
+{
+	const struct create_request *request = c->request;
+	enum host_cgroup_version version = host_cgroup_version();
+
+	note_no_host_limits(request->globals, version);
+	if (version != HOST_CGROUP_V2 || !wants_cgroup(request->globals))
+		return 0;
+	char *path = host_cgroup_path(request->config->cgroups_path, request->id, is_systemd(request->globals), err);
+	if (!path)
+		return -1;
+	c->created->container.store->cgroup_path = path;
+	return 0;
+}
+
+static int make_cgroup(struct creation *c, struct err *err)
+{
+	const struct oci_config *config = c->request->config;
+	struct oci_store *store = c->created->container.store;
+	struct oci_map files = { 0 };
+	int result = 0;
+
+	if (!store->cgroup_path)
+		return 0;
+	if (config->has_resources) {
+		uint64_t limit =
+			config->resources.memory.limit.value > 0 ? (uint64_t)config->resources.memory.limit.value : 0;
+
+		result = oci_resources_host_files(&config->resources,
+						  oci_vm_reserve(c->host, limit) + HOST_OVERHEAD_BYTES, &files, err);
+	}
+	if (result == 0)
+		c->cgroup_fd = host_cgroup_create(store->cgroup_path, &files, err);
+	oci_map_destroy(&files);
+	if (result == 0 && c->cgroup_fd >= 0)
+		return 0;
+	/* An unprivileged user has a cgroup to work in only where one was delegated. */
+	if (result == 0 && geteuid() != 0 && (err->code == EACCES || err->code == EPERM || err->code == EROFS)) {
+		log_debug("running without a host cgroup: %s", err->text);
+		free(take_ptr(&store->cgroup_path));
+		return 0;
+	}
+	/* Not ours: it must not be emptied with the rest. */
+	if (err->code == EBUSY)
+		free(take_ptr(&store->cgroup_path));
+	return -1;
+}
+
+static int start(struct creation *c, struct err *err)
+{
+	const struct create_request *request = c->request;
+	struct created *created = c->created;
+	const struct globals *globals = request->globals;
+	auto_free int *fds = NULL;
+	size_t fd_count;
+
+	if (launch_open_state(&c->launch, created->container.dirfd, err) < 0 ||
+	    launch_arguments(&c->launch, c->paths.monitor, globals->debug, err) < 0 ||
+	    launch_fds(&c->launch, &fds, &fd_count, err) < 0)
+		return -1;
+	/* A description of its own: our lock must not live on in the proxy. */
+	auto_fd int state_fd = openat(created->container.dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (state_fd < 0)
+		return err_set_errno(err, "cannot open the state directory");
+	struct start_proxy proxy = {
+		.globals = globals,
+		.program = c->paths.proxy,
+		.container = request->id,
+		.state_fd = state_fd,
+		.request_fd = c->request_fd,
+		.terminal_fd = c->terminal.slave,
+		.log_fd = globals->log_fd >= 0 ? globals->log_fd : c->launch.log_fd,
+		.monitor_arguments = c->launch.arguments,
+		.monitor_fds = fds,
+		.monitor_fd_count = fd_count,
+		.cgroup_fd = c->cgroup_fd,
+		.network_fd = c->network_fd,
+		.new_network = c->new_network,
+		.has_oom_score_adj = request->config->process.has_oom_score_adj,
+		.oom_score_adj = request->config->process.oom_score_adj,
+	};
+	created->pid = start_proxy(&proxy, &created->sync_fd, err);
+	return created->pid > 0 ? 0 : -1;
+}
+
+static int save_process(struct creation *c, int64_t monitor_pid, struct err *err)
+{
+	struct oci_store *store = c->created->container.store;
+
+	store->pid = c->created->pid;
+	store->pid_start = oci_pid_start(store->pid);
+	store->vmm_pid = (pid_t)monitor_pid;
+	store->vmm_pid_start = oci_pid_start(store->vmm_pid);
+	return container_save(&c->created->container, err);
+}
+
+/* With the namespaces there and the VM on its way, in the order of the specification. */
+static int run_create_hooks(struct creation *c, struct err *err)
+{
+	static const enum oci_hook_kind kinds[] = { OCI_HOOK_PRESTART, OCI_HOOK_CREATE_RUNTIME,
+						    OCI_HOOK_CREATE_CONTAINER };
+	const struct oci_hooks *hooks = &c->request->config->hooks;
+	const struct oci_store *store = c->created->container.store;
+	auto_free char *state = container_state_text(&c->created->container, OCI_STATUS_CREATED, false);
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/%d/ns/net", (int)c->created->pid);
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		const struct oci_hook_list *list = &hooks->lists[kinds[i]];
+		auto_fd int network_fd = -1;
+
+		if (list->count == 0)
+			continue;
+		/* "In the container namespace": of the host's namespaces that is the proxy's network. */
+		if (kinds[i] == OCI_HOOK_CREATE_CONTAINER)
+			network_fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (run_hooks(kinds[i], list, state, store->bundle, network_fd, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int send_sockets(struct creation *c, struct err *err)
+{
+	const struct create_options *options = c->request->options;
+
+	if (c->terminal.master >= 0 && options->console_socket) {
+		if (terminal_send(&c->terminal, options->console_socket, err) < 0)
+			return -1;
+		close_fd(&c->terminal.master);
+	}
+	if (options->pidfd_socket) {
+		auto_fd int pid_fd = pidfd_open(c->created->pid, 0);
+
+		if (pid_fd < 0)
+			return err_set_errno(err, "pidfd_open");
+		return terminal_send_fd(pid_fd, "pidfd", options->pidfd_socket, "--pidfd-socket", err);
+	}
+	return 0;
+}
+
+static int make(struct creation *c, struct err *err)
+{
+	struct container *container = &c->created->container;
+	struct sync_message message;
+
+	/* The record comes first: from here on `delete --force` can find whatever there is. */
+	if (choose_cgroup(c, err) < 0 || container_save(container, err) < 0 || copy_config(c, err) < 0 ||
+	    make_cgroup(c, err) < 0 || start(c, err) < 0)
+		return -1;
+	trace_mark("proxy started");
+	if (start_proxy_await(c->created->sync_fd, SYNC_JOINED, &message, err) < 0 ||
+	    save_process(c, message.number, err) < 0 || run_create_hooks(c, err) < 0 || send_sockets(c, err) < 0 ||
+	    start_proxy_tell(c->created->sync_fd, SYNC_GO, err) < 0 ||
+	    start_proxy_await(c->created->sync_fd, SYNC_CREATED, &message, err) < 0)
+		return -1;
+	trace_mark("container created");
+	container->store->is_created = true;
+	container->status = OCI_STATUS_CREATED;
+	if (container_save(container, err) < 0)
+		return -1;
+	if (c->request->options->pid_file && pid_file_write(c->request->options->pid_file, c->created->pid, err) < 0)
+		return -1;
+	return start_proxy_tell(c->created->sync_fd, SYNC_DONE, err);
+}
+
+static void creation_close(struct creation *c)
+{
+	launch_close(&c->launch);
+	pb_release(agent_CreateRequest_fields, &c->description);
+	oci_shares_destroy(&c->shares);
+	oci_host_config_destroy(c->host);
+	terminal_close(&c->terminal);
+	close_fd(&c->request_fd);
+	close_fd(&c->cgroup_fd);
+	close_fd(&c->network_fd);
+}
+
+int create_container(const struct create_request *request, struct created *created, struct err *err)
+{
+	struct creation c = {
+		.request = request,
+		.created = created,
+		.terminal = { .master = -1, .slave = -1 },
+		.request_fd = -1,
+		.cgroup_fd = -1,
+		.network_fd = -1,
+	};
+	int result;
+
+	*created = (struct created){ .sync_fd = -1, .terminal = { .master = -1, .slave = -1 } };
+	container_init(&created->container);
+	created->container.root = request->globals->root;
+	launch_init(&c.launch);
+	result = interrupt_catch(err);
+	if (result == 0)
+		result = prepare(&c, err);
+	if (result == 0) {
+		created->container.dirfd = statedir_create(request->globals->root, request->id, err);
+		result = created->container.dirfd < 0 ? -1 : 0;
+	}
+	if (result == 0) {
+		created->container.id = oci_strdup(request->id);
+		result = make(&c, err);
+	}
+	if (result == 0) {
+		created->terminal.master = take_fd(&c.terminal.master);
+	} else if (created->container.dirfd >= 0) {
+		created_destroy(created);
+	} else {
+		created_close(created);
+	}
+	creation_close(&c);
+	return result;
+}
+
+void created_close(struct created *created)
+{
+	close_fd(&created->sync_fd);
+	terminal_close(&created->terminal);
+	container_close(&created->container);
+}
+
+void created_destroy(struct created *created)
+{
+	struct err ignored = ERR_INIT;
+
+	start_proxy_kill(created->pid);
+	if (container_destroy(&created->container, &ignored) < 0)
+		log_warn("%s", ignored.text);
+	created_close(created);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * launch.h - everything the monitor needs, opened: it gets descriptors, never a path.
+ *
+ * Filled in steps by launch_open and launch_add_share; launch_close accepts it half filled.
+ */
+#ifndef BULKHEAD_RUNTIME_LAUNCH_H
+#define BULKHEAD_RUNTIME_LAUNCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct oci_config;
+struct oci_host_config;
+struct oci_shares;
+struct paths;
+
+struct launch {
+	int kvm_fd, kernel_fd, initrd_fd;
+	int vsock_fd, control_fd; /* listening, in the state directory */
+	int log_fd;
+	uint32_t memory_mib, vcpus;
+	char *cmdline;
+	struct launch_share {
+		char *argument; /* NAME=FD[,ro] */
+		int fd;
+	} * shares;
+	size_t share_count;
+	char **arguments; /* from launch_arguments, which also holds their text */
+};
+
+/* -1 everywhere: what launch_close may be given. */
+void launch_init(struct launch *launch);
+void launch_close(struct launch *launch);
+
+/*
+ * KVM, kernel, initrd, command line. `config` may choose a kernel of its own (the vm section); NULL: the host's
+ * choice. Nothing is made that would have to be removed.
+ */
+int launch_open_guest(struct launch *launch, const struct paths *paths, const struct oci_host_config *host,
+		      const struct oci_config *config, struct err *err);
+
+/* /dev/kvm, with the remedy in the error. */
+int launch_open_kvm(struct err *err);
+
+/* The VM's sockets and log file, in the state directory. */
+int launch_open_state(struct launch *launch, int dirfd, struct err *err);
+
+int launch_open_shares(struct launch *launch, const struct oci_shares *shares, struct err *err);
+
+/* Sets `arguments`: the monitor's command line, NULL-terminated, `program` first, still without the event fd. */
+int launch_arguments(struct launch *launch, const char *program, bool debug, struct err *err);
+
+/* The descriptors those arguments name; free the list. */
+int launch_fds(const struct launch *launch, int **fds, size_t *count, struct err *err);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy_main.c - bulkhead-proxy: the host process that stands for one process of a container.
+ *
+ * bulkhead-proxy --container ID [--exec ID] --state-fd N --request-fd N --sync-fd N [--terminal-fd N] [--log-fd N]
+ *                [--log-format json] [--debug] [-- MONITOR ARGUMENT...]
+ *
+ * Its pid is the one the engine watches: it has the container's standard streams, gets its signals, ends as it ends.
+ * Started by `bulkhead` alone, which has put it into its session, cgroup and network namespace (runtime/spawn.h). With
+ * a monitor behind "--" it is a container's first process and starts the VM; without, it is an exec in a running one.
+ */
+#include "runtime/options.h"
+#include "runtime/proxy_monitor.h"
+#include "runtime/proxy_session.h"
+#include "runtime/sync.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct arguments {
+	const char *container, *exec, *log_format;
+	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd;
+	bool debug;
+};
+
+#define FD_OPTION(name, member)                                                     \
+	{                                                                           \
+		name, 0, OPTION_NUMBER, offsetof(struct arguments, member), "N", "" \
+	}
+
+static const struct option options[] = {
+	{ "container", 0, OPTION_TEXT, offsetof(struct arguments, container), "ID", "" },
+	{ "exec", 0, OPTION_TEXT, offsetof(struct arguments, exec), "ID", "" },
+	{ "log-format", 0, OPTION_TEXT, offsetof(struct arguments, log_format), "json", "" },
+	{ "debug", 0, OPTION_FLAG, offsetof(struct arguments, debug), NULL, "" },
+	FD_OPTION("state-fd", state_fd),
+	FD_OPTION("request-fd", request_fd),
+	FD_OPTION("sync-fd", sync_fd),
+	FD_OPTION("terminal-fd", terminal_fd),
+	FD_OPTION("log-fd", log_fd),
+	OPTION_END,
+};
+
+static int fd_of(const struct option_number *number)
+{
+	return number->given ? (int)number->value : -1;
+}
+
+static void report(int sync_fd, const struct err *err)
+{
+	struct sync_message message = { .kind = SYNC_FAILED, .code = (uint32_t)err->code };
+
+	memcpy(message.text, err->text, sizeof message.text);
+	sync_send(sync_fd, &message);
+}
+
+/* Ends as the process ended, so that whoever waits for us sees what it would have seen. Does not return. */
+static void end_like(int wait_status)
+{
+	struct rlimit no_core = { 0, 0 };
+
+	if (WIFSIGNALED(wait_status)) {
+		int number = WTERMSIG(wait_status);
+		sigset_t set;
+
+		/* The signal, not its core: that one would be ours. */
+		setrlimit(RLIMIT_CORE, &no_core);
+		prctl(PR_SET_DUMPABLE, 0);
+		signal(number, SIG_DFL);
+		sigemptyset(&set);
+		sigaddset(&set, number);
+		sigprocmask(SIG_UNBLOCK, &set, NULL);
+		raise(number);
+		_exit(128 + number); /* one that does not kill by default */
+	}
+	_exit(WEXITSTATUS(wait_status));
+}
+
+/* See runtime/exec_record.h. */
+static void remove_record(const struct session_settings *settings)
+{
+	char name[256];
+
+	if (*settings->exec && (size_t)snprintf(name, sizeof name, "exec/%s", settings->exec) < sizeof name)
+		unlinkat(settings->state_fd, name, 0);
+}
+
+static int start_monitor(char **arguments, struct session_settings *settings, int log_fd, struct err *err)
+{
+	int keep[] = { settings->state_fd, settings->request_fd, settings->sync_fd, settings->terminal_fd, log_fd };
+
+	settings->monitor = monitor_start(arguments, keep, sizeof keep / sizeof keep[0], err);
+	return settings->monitor ? 0 : -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = { 0 };
+	struct err err = ERR_INIT;
+	char *monitor[argc];
+	int monitor_count;
+	bool help;
+
+	/* Nobody reads this error: whoever starts us by hand is told what this program is. */
+	if (options_parse(options, &arguments, argc - 1, argv + 1, true, monitor, &monitor_count, &help, &err) < 0 ||
+	    help || !arguments.container || !arguments.sync_fd.given || !arguments.state_fd.given) {
+		fprintf(stderr, "bulkhead-proxy is started by bulkhead, which stands for a container process by it.\n");
+		return 1;
+	}
+	monitor[monitor_count] = NULL;
+	signal(SIGPIPE, SIG_IGN);
+	bool json = arguments.log_format && strcmp(arguments.log_format, "json") == 0;
+	log_setup("bulkhead-proxy", fd_of(&arguments.log_fd), json ? LOG_JSON : LOG_TEXT,
+		  arguments.debug ? LOG_DEBUG : LOG_ERROR);
+	struct session_settings settings = {
+		.container = arguments.container,
+		.exec = arguments.exec ? arguments.exec : "",
+		.state_fd = fd_of(&arguments.state_fd),
+		.request_fd = fd_of(&arguments.request_fd),
+		.sync_fd = fd_of(&arguments.sync_fd),
+		.terminal_fd = fd_of(&arguments.terminal_fd),
+	};
+	if (monitor_count > 0 && start_monitor(monitor, &settings, fd_of(&arguments.log_fd), &err) < 0) {
+		report(settings.sync_fd, &err);
+		return 1;
+	}
+	int wait_status = session_run(&settings, &err);
+	remove_record(&settings);
+	if (wait_status < 0)
+		return 1;
+	end_like(wait_status);
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/proxy_monitor.h"
+
+#include "runtime/signals.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/sandbox_regs.h"
+
+#include "vmm/vmm_api.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum { REASON_MAX = 700, EVENTS_PER_ROUND = 16, KEPT_MAX = 16 };
+
+static const char no_reason[] = "the monitor ended"; /* until something better is known */
+
+struct monitor {
+	pid_t pid;
+	int pid_fd, event_fd;
+	struct loop *loop;
+	struct loop_watch *pid_watch, *event_watch;
+	const struct monitor_callbacks *callbacks;
+	void *arg;
+	char reason[REASON_MAX];
+};
+
+static void run_monitor(char **arguments, int event_fd, pid_t parent)
+{
+	struct vmm_event event = { .kind = VMM_EVENT_ERROR };
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* Asked again after the fact: a parent that died in between sends nothing. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	/* The container's streams are the proxy's alone: their readers wait for the last writer to close. */
+	dup2(null_fd, 0);
+	dup2(null_fd, 1);
+	dup2(null_fd, 2);
+	signal_reset_all();
+	execv(arguments[0], arguments);
+	event.code = (uint32_t)errno;
+	snprintf(event.text, sizeof event.text, "cannot run the monitor %s: %s", arguments[0], strerror(errno));
+	send(event_fd, &event, sizeof event, MSG_NOSIGNAL);
+	_exit(127);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* What the monitor inherited is its own from now on: a listening socket kept here would outlive it. */
+static void close_others(int *keep, size_t count)
+{
+	unsigned next = 3;
+
+	qsort(keep, count, sizeof keep[0], by_number);
+	for (size_t i = 0; i < count; i++) {
+		unsigned fd = (unsigned)keep[i];
+
+		if (keep[i] < 3)
+			continue;
+		if (fd > next)
+			syscall(SYS_close_range, next, fd - 1, 0U);
+		next = fd + 1;
+	}
+	syscall(SYS_close_range, next, ~0U, 0U);
+}
+
+/* The given arguments, and the event fd. */
+static char **add_event_fd(char **arguments, int event_fd)
+{
+	static char number[16];
+	static char name[] = "--event-fd";
+	size_t count = 0;
+
+	while (arguments[count])
+		count++;
+	char **all = calloc(count + 3, sizeof *all);
+	if (!all)
+		return NULL;
+	memcpy(all, arguments, count * sizeof *all);
+	snprintf(number, sizeof number, "%d", event_fd);
+	all[count] = name;
+	all[count + 1] = number;
+	return all;
+}
+
+static pid_t fork_monitor(char **arguments, int event_fd, struct err *err)
+{
+	auto_free char **all = add_event_fd(arguments, event_fd);
+	pid_t self = getpid();
+
+	if (!all)
+		return err_set(err, ENOMEM, "out of memory");
+	fcntl(event_fd, F_SETFD, 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		run_monitor(all, event_fd, self);
+	return pid > 0 ? pid : err_set_errno(err, "cannot start the monitor");
+}
+
+static int start(struct monitor *monitor, char **arguments, const int *keep, size_t keep_count, struct err *err)
+{
+	int pair[2], kept[KEPT_MAX];
+
+	if (keep_count + 2 > KEPT_MAX)
+		return err_set(err, EINVAL, "too many descriptors");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return err_set_errno(err, "cannot make a socket pair");
+	auto_fd int event_fd = pair[0];
+	auto_fd int monitor_end = pair[1];
+	for (size_t i = 0; i < keep_count; i++) {
+		kept[i] = keep[i];
+		if (keep[i] > 2)
+			fcntl(keep[i], F_SETFD, FD_CLOEXEC);
+	}
+	monitor->pid = fork_monitor(arguments, monitor_end, err);
+	if (monitor->pid < 0)
+		return -1;
+	close_fd(&monitor_end);
+	monitor->pid_fd = pidfd_open(monitor->pid, 0);
+	if (monitor->pid_fd < 0)
+		return err_set_errno(err, "pidfd_open");
+	kept[keep_count] = monitor->pid_fd;
+	kept[keep_count + 1] = monitor->event_fd = take_fd(&event_fd);
+	close_others(kept, keep_count + 2);
+	return 0;
+}
+
+struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, struct err *err)
+{
+	struct monitor *monitor = calloc(1, sizeof *monitor);
+
+	if (!monitor) {
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	monitor->pid_fd = monitor->event_fd = -1;
+	snprintf(monitor->reason, sizeof monitor->reason, "%s", no_reason);
+	if (start(monitor, arguments, keep, keep_count, err) == 0)
+		return monitor;
+	/* The proxy exits next, and a monitor that was started dies with it. */
+	close_fd(&monitor->pid_fd);
+	close_fd(&monitor->event_fd);
+	free(monitor);
+	return NULL;
+}
+
+/* One line, for an error: the first line that is not empty, without characters that could upset a terminal. */
+static void set_reason(struct monitor *monitor, const char *what, const char *text)
+{
+	int used = snprintf(monitor->reason, sizeof monitor->reason, "%s%s", what, *what && *text ? ": " : "");
+	size_t at = used < 0 ? 0 : (size_t)used;
+
+	for (; *text && at + 1 < sizeof monitor->reason; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		monitor->reason[at++] = c == '\n' ? ' ' : c < 0x20 || c == 0x7f ? '?' : (char)c;
+	}
+	while (at > 0 && monitor->reason[at - 1] == ' ')
+		at--;
+	monitor->reason[at] = '\0';
+}
+
+static void handle_event(struct monitor *monitor, struct vmm_event *event)
+{
+	/* After a breach the monitor speaks for the guest. */
+	event->text[sizeof event->text - 1] = '\0';
+	switch (event->kind) {
+	case VMM_EVENT_STAMP:
+		monitor->callbacks->stamped(monitor->arg, event->code, event->ns);
+		break;
+	case VMM_EVENT_PANIC:
+		log_guest(LOG_WARN, "guest panic", event->text, strlen(event->text));
+		set_reason(monitor, "guest panic", event->text);
+		break;
+	case VMM_EVENT_ERROR:
+		set_reason(monitor, "", event->text);
+		break;
+	case VMM_EVENT_OFF:
+		/* A panic or the agent's last words came before and say more. */
+		if (event->code >> 8 == SANDBOX_OFF_CLEAN)
+			set_reason(monitor, "the guest powered off", "");
+		break;
+	default:
+		log_debug("monitor: event %u of no known kind", event->kind);
+	}
+}
+
+/* False at the end of the socket. */
+static bool read_event(struct monitor *monitor)
+{
+	static struct vmm_event event;
+	ssize_t n = recv(monitor->event_fd, &event, sizeof event, MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EINTR;
+	if (n == 0)
+		return false;
+	if (n == (ssize_t)sizeof event)
+		handle_event(monitor, &event);
+	else
+		log_debug("monitor: event of %zd bytes", n);
+	return true;
+}
+
+static void event_ready(void *arg, uint32_t events)
+{
+	struct monitor *monitor = arg;
+
+	for (int i = 0; i < EVENTS_PER_ROUND; i++) {
+		if (!read_event(monitor)) {
+			/* At its end there is nothing more to come; the pidfd tells the rest. */
+			if (events & EPOLLHUP) {
+				loop_remove(monitor->loop, monitor->event_watch);
+				monitor->event_watch = NULL;
+			}
+			return;
+		}
+	}
+}
+
+static void note_end(struct monitor *monitor)
+{
+	int status = 0;
+
+	if (waitpid(monitor->pid, &status, 0) != monitor->pid || strcmp(monitor->reason, no_reason) != 0)
+		return;
+	if (WIFSIGNALED(status))
+		snprintf(monitor->reason, sizeof monitor->reason, "the monitor was killed by signal %d",
+			 WTERMSIG(status));
+	else
+		snprintf(monitor->reason, sizeof monitor->reason, "the monitor ended with status %d",
+			 WEXITSTATUS(status));
+}
+
+static void pid_ready(void *arg, uint32_t events)
+{
+	struct monitor *monitor = arg;
+
+	(void)events;
+	for (int i = 0; i < EVENTS_PER_ROUND && read_event(monitor); i++)
+		;
+	note_end(monitor);
+	loop_remove(monitor->loop, monitor->pid_watch);
+	loop_remove(monitor->loop, monitor->event_watch);
+	monitor->pid_watch = monitor->event_watch = NULL;
+	monitor->callbacks->ended(monitor->arg);
+}
+
+int monitor_watch(struct monitor *monitor, struct loop *loop, const struct monitor_callbacks *callbacks, void *arg,
+		  struct err *err)
+{
+	monitor->loop = loop;
+	monitor->callbacks = callbacks;
+	monitor->arg = arg;
+	monitor->event_watch = loop_add_fd(loop, monitor->event_fd, EPOLLIN, event_ready, monitor);
+	monitor->pid_watch = loop_add_fd(loop, monitor->pid_fd, EPOLLIN, pid_ready, monitor);
+	if (!monitor->event_watch || !monitor->pid_watch)
+		return err_set_errno(err, "cannot watch the monitor");
+	return 0;
+}
+
+pid_t monitor_pid(const struct monitor *monitor)
+{
+	return monitor->pid;
+}
+
+void monitor_kill(struct monitor *monitor)
+{
+	pidfd_send_signal(monitor->pid_fd, SIGKILL, NULL, 0);
+}
+
+const char *monitor_reason(const struct monitor *monitor)
+{
+	return monitor->reason;
+}

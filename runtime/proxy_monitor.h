@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy_monitor.h - the monitor as the proxy's child: started, listened to, outlived.
+ *
+ * The monitor dies with the proxy. Of the descriptors it was given the proxy keeps none.
+ */
+#ifndef BULKHEAD_RUNTIME_PROXY_MONITOR_H
+#define BULKHEAD_RUNTIME_PROXY_MONITOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+struct loop;
+struct monitor;
+
+struct monitor_callbacks {
+	void (*stamped)(void *arg, uint32_t stamp, uint64_t ns);
+	void (*ended)(void *arg); /* reaped; monitor_reason says why */
+};
+
+/*
+ * `arguments` begin with the program and end with NULL. Closes every descriptor above 2 that is not in `keep`; so it
+ * runs before anything else is opened.
+ */
+struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, struct err *err);
+
+int monitor_watch(struct monitor *monitor, struct loop *loop, const struct monitor_callbacks *callbacks, void *arg,
+		  struct err *err);
+
+pid_t monitor_pid(const struct monitor *monitor);
+
+void monitor_kill(struct monitor *monitor);
+
+/* One line: what it said last (panic, error), or how it ended. Valid after `ended`. */
+const char *monitor_reason(const struct monitor *monitor);
+
+#endif

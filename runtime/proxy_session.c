@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/proxy_session.h"
+
+#include "runtime/frame.h"
+#include "runtime/proxy_channel.h"
+#include "runtime/proxy_monitor.h"
+#include "runtime/proxy_stdio.h"
+#include "runtime/signals.h"
+#include "runtime/sync.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/proto.h"
+
+#include "agent.pb.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+/* Bounds for what depends on the guest. Generous: a busy host is no reason to fail. */
+enum { START_SECONDS = 120, LOSE_SECONDS = 5, STOP_SECONDS = 10 };
+
+/* Request ids on the control connection. Replies to those from ID_SIGNAL on are not waited for. */
+enum { ID_HELLO = 1, ID_MAKE = 2, ID_WAIT = 3, ID_SHUTDOWN = 4, ID_SIGNAL = 16 };
+
+enum state {
+	CONNECTING,
+	GREETING,
+	WAITING,
+	MAKING,
+	ATTACHING,
+	HANDING_OVER,
+	RUNNING,
+	DRAINING,
+	STOPPING,
+	LOSING,
+	FAILED,
+	ENDED,
+	STATE_COUNT
+};
+
+enum event {
+	OPENED,       /* the agent accepted the connection */
+	GREETED,      /* and speaks our version */
+	GO,           /* the command's hooks are through */
+	MADE,         /* CREATE or EXEC succeeded */
+	ATTACHED,     /* all streams */
+	DONE,         /* the command wrote the pid file */
+	PROCESS_GONE, /* WAIT answered */
+	DRAINED,      /* all output is written */
+	REFUSED,      /* the agent answered with an error, s->why */
+	BROKEN,       /* the connection ended or makes no sense, s->why */
+	MONITOR_GONE,
+	COMMAND_GONE,
+	INTERRUPTED, /* a signal that means "end", while there is no process yet to pass it to, or none any more */
+	TIMEOUT,
+	EVENT_COUNT
+};
+
+static const char *const state_names[] = {
+	[CONNECTING] = "connecting", [GREETING] = "greeting",   [WAITING] = "waiting",
+	[MAKING] = "making",         [ATTACHING] = "attaching", [HANDING_OVER] = "handing over",
+	[RUNNING] = "running",       [DRAINING] = "draining",   [STOPPING] = "stopping",
+	[LOSING] = "losing",         [FAILED] = "failed",       [ENDED] = "ended",
+};
+static_assert(sizeof state_names / sizeof state_names[0] == STATE_COUNT, "a name for every state");
+
+static const char *const event_names[] = {
+	[OPENED] = "opened",
+	[GREETED] = "greeted",
+	[GO] = "go",
+	[MADE] = "made",
+	[ATTACHED] = "attached",
+	[DONE] = "done",
+	[PROCESS_GONE] = "process gone",
+	[DRAINED] = "drained",
+	[REFUSED] = "refused",
+	[BROKEN] = "broken",
+	[MONITOR_GONE] = "monitor gone",
+	[COMMAND_GONE] = "command gone",
+	[INTERRUPTED] = "interrupted",
+	[TIMEOUT] = "timeout",
+};
+static_assert(sizeof event_names / sizeof event_names[0] == EVENT_COUNT, "a name for every event");
+
+struct session {
+	const struct session_settings *settings;
+	enum state state;
+	struct loop *loop;
+	struct channel *control;
+	struct stdio *stdio;
+	struct loop_watch *sync_watch, *signal_watch, *timer_watch;
+	int sync_fd, terminal_fd, terminal_size_fd, signal_fd, timer_fd;
+	bool got_go, handed_over, process_gone, why_is_certain;
+	int wait_status;
+	int guest_pid;
+	uint32_t next_id;
+	struct winsize size; /* as the guest knows it */
+	char why[ERR_TEXT_MAX];
+};
+
+typedef enum state step(struct session *s);
+
+static void happen(struct session *s, enum event event);
+
+static void set_timer(struct session *s, int seconds)
+{
+	struct itimerspec limit = { .it_value.tv_sec = seconds };
+
+	timerfd_settime(s->timer_fd, 0, &limit, NULL);
+}
+
+static void set_why(struct session *s, const char *why)
+{
+	snprintf(s->why, sizeof s->why, "%s", why);
+}
+
+static void tell_command(struct session *s, enum sync_kind kind, int64_t number, const char *text)
+{
+	struct sync_message message = { .kind = kind, .code = EIO, .number = number };
+
+	if (s->sync_fd < 0)
+		return;
+	snprintf(message.text, sizeof message.text, "%s", text);
+	sync_send(s->sync_fd, &message); /* if it is gone, that is an event of its own */
+}
+
+/* ---- steps ---- */
+
+static enum state lose(struct session *s)
+{
+	/* The monitor usually knows more: a panic's text comes before its end. It gets a moment to say so. */
+	channel_destroy(s->control);
+	s->control = NULL;
+	if (!s->settings->monitor)
+		return FAILED;
+	set_timer(s, LOSE_SECONDS);
+	return LOSING;
+}
+
+static enum state give_up(struct session *s)
+{
+	channel_destroy(s->control);
+	s->control = NULL;
+	if (!s->settings->monitor)
+		return FAILED;
+	s->why_is_certain = true; /* what the monitor says now is only that we killed it */
+	monitor_kill(s->settings->monitor);
+	set_timer(s, LOSE_SECONDS);
+	return LOSING;
+}
+
+/* Its last words explain more than the broken connection that may have come first. */
+static enum state monitor_lost(struct session *s)
+{
+	if (!s->why_is_certain)
+		set_why(s, monitor_reason(s->settings->monitor));
+	return FAILED;
+}
+
+static enum state kill_monitor(struct session *s)
+{
+	monitor_kill(s->settings->monitor);
+	return s->state;
+}
+
+static enum state boot_timed_out(struct session *s)
+{
+	snprintf(s->why, sizeof s->why, "the guest did not start within %d seconds", START_SECONDS);
+	return give_up(s);
+}
+
+static enum state make_timed_out(struct session *s)
+{
+	snprintf(s->why, sizeof s->why, "the guest did not make the %s within %d seconds",
+		 *s->settings->exec ? "process" : "container", START_SECONDS);
+	return give_up(s);
+}
+
+static enum state interrupted(struct session *s)
+{
+	set_why(s, "interrupted");
+	return give_up(s);
+}
+
+static enum state command_gone(struct session *s)
+{
+	set_why(s, "the command that started this proxy is gone");
+	return give_up(s);
+}
+
+static enum state forget_command(struct session *s)
+{
+	loop_remove(s->loop, s->sync_watch);
+	s->sync_watch = NULL;
+	close_fd(&s->sync_fd);
+	return s->state;
+}
+
+static enum state greet(struct session *s)
+{
+	agent_Hello hello = { .version = PROTO_VERSION };
+	struct err err = ERR_INIT;
+
+	if (channel_send(s->control, PROTO_HELLO, ID_HELLO, agent_Hello_fields, &hello, &err) < 0) {
+		set_why(s, err.text);
+		return lose(s);
+	}
+	return GREETING;
+}
+
+static enum state note_go(struct session *s)
+{
+	s->got_go = true;
+	return s->state;
+}
+
+/*
+ * CREATE was encoded before the guest booted: its clock is set by a second realtime_ns behind it. In protobuf the last
+ * one counts.
+ */
+static size_t encode_realtime(uint8_t out[16])
+{
+	enum { REALTIME_FIELD = 4 };
+	struct timespec now;
+	size_t used = 0;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	uint64_t value = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	out[used++] = REALTIME_FIELD << 3; /* wire type 0, varint */
+	do {
+		out[used++] = (uint8_t)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+		value >>= 7;
+	} while (value);
+	return used;
+}
+
+static int send_request(struct session *s, struct err *err)
+{
+	bool is_exec = *s->settings->exec != '\0';
+	uint8_t realtime[16];
+	struct stat st;
+
+	if (fstat(s->settings->request_fd, &st) < 0)
+		return err_set_errno(err, "cannot read the description");
+	size_t length = (size_t)st.st_size;
+	void *payload = length ? mmap(NULL, length, PROT_READ, MAP_PRIVATE, s->settings->request_fd, 0) : NULL;
+	if (payload == MAP_FAILED)
+		return err_set_errno(err, "cannot read the description");
+	int result = channel_send_raw(s->control, is_exec ? PROTO_EXEC : PROTO_CREATE, ID_MAKE, payload, length,
+				      realtime, is_exec ? 0 : encode_realtime(realtime), err);
+	if (payload)
+		munmap(payload, length);
+	close(s->settings->request_fd);
+	return result;
+}
+
+static enum state make(struct session *s)
+{
+	struct err err = ERR_INIT;
+
+	set_timer(s, START_SECONDS);
+	if (send_request(s, &err) < 0) {
+		set_why(s, err.text);
+		return lose(s);
+	}
+	return MAKING;
+}
+
+static enum state greeted(struct session *s)
+{
+	set_timer(s, 0); /* hooks have time-outs of their own */
+	return s->got_go ? make(s) : WAITING;
+}
+
+static void stdio_attached(void *arg)
+{
+	happen(arg, ATTACHED);
+}
+
+static void stdio_failed(void *arg, const char *why)
+{
+	set_why(arg, why);
+	happen(arg, BROKEN);
+}
+
+static void stdio_drained(void *arg)
+{
+	happen(arg, DRAINED);
+}
+
+static const struct stdio_callbacks stdio_callbacks = { stdio_attached, stdio_failed, stdio_drained };
+
+static enum state attach(struct session *s)
+{
+	agent_ProcessRequest process = {
+		.container = (char *)(size_t)s->settings->container,
+		.exec = (char *)(size_t)s->settings->exec,
+	};
+	struct err err = ERR_INIT;
+
+	if (channel_send(s->control, PROTO_WAIT, ID_WAIT, agent_ProcessRequest_fields, &process, &err) == 0)
+		s->stdio = stdio_attach(s->loop, s->settings->state_fd, s->settings->container, s->settings->exec,
+					take_fd(&s->terminal_fd), &stdio_callbacks, s, &err);
+	if (!s->stdio) {
+		set_why(s, err.text);
+		return lose(s);
+	}
+	return ATTACHING;
+}
+
+static void send_size(struct session *s)
+{
+	struct winsize size;
+	struct err err = ERR_INIT;
+
+	if (s->terminal_size_fd < 0 || !s->control || ioctl(s->terminal_size_fd, TIOCGWINSZ, &size) < 0)
+		return;
+	if (size.ws_row == s->size.ws_row && size.ws_col == s->size.ws_col)
+		return;
+	agent_ResizeRequest request = {
+		.container = (char *)(size_t)s->settings->container,
+		.exec = (char *)(size_t)s->settings->exec,
+		.rows = size.ws_row,
+		.columns = size.ws_col,
+	};
+	s->size = size;
+	if (channel_send(s->control, PROTO_RESIZE, s->next_id++, agent_ResizeRequest_fields, &request, &err) < 0)
+		log_debug("resize: %s", err.text);
+}
+
+static enum state hand_over(struct session *s)
+{
+	set_timer(s, 0);
+	send_size(s); /* the engine may have set it by now */
+	tell_command(s, SYNC_CREATED, s->guest_pid, "");
+	return HANDING_OVER;
+}
+
+static enum state end(struct session *s)
+{
+	struct err err = ERR_INIT;
+	agent_Empty empty = agent_Empty_init_zero;
+
+	stdio_destroy(s->stdio); /* now, not later: whoever reads our streams waits for their end */
+	s->stdio = NULL;
+	close_fd(&s->terminal_size_fd);
+	if (!s->settings->monitor)
+		return ENDED;
+	set_timer(s, STOP_SECONDS);
+	if (!s->control || channel_send(s->control, PROTO_SHUTDOWN, ID_SHUTDOWN, agent_Empty_fields, &empty, &err) < 0)
+		monitor_kill(s->settings->monitor);
+	return STOPPING;
+}
+
+static enum state drain(struct session *s)
+{
+	stdio_finish(s->stdio);
+	return stdio_is_drained(s->stdio) ? end(s) : DRAINING;
+}
+
+static enum state run(struct session *s)
+{
+	s->handed_over = true;
+	return s->process_gone ? drain(s) : RUNNING;
+}
+
+static enum state note_process_gone(struct session *s)
+{
+	return s->state; /* remembered by the receiver; acted upon when the command has let us go */
+}
+
+/* The output that was still on its way is lost with the VM, the status is not. */
+static enum state drain_was_cut(struct session *s)
+{
+	log_warn("container %s: output lost: %s", s->settings->container, s->why);
+	return end(s);
+}
+
+static enum state drain_lost_monitor(struct session *s)
+{
+	(void)s;
+	return ENDED;
+}
+
+static enum state stopped(struct session *s)
+{
+	(void)s;
+	return ENDED;
+}
+
+static step *const table[STATE_COUNT][EVENT_COUNT] = {
+	[CONNECTING] = {
+		[OPENED] = greet, [GO] = note_go, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost,
+		[COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted, [TIMEOUT] = boot_timed_out,
+	},
+	[GREETING] = {
+		[GREETED] = greeted, [GO] = note_go, [REFUSED] = lose, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost,
+		[COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted, [TIMEOUT] = boot_timed_out,
+	},
+	[WAITING] = {
+		[GO] = make, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost, [COMMAND_GONE] = command_gone,
+		[INTERRUPTED] = interrupted,
+	},
+	[MAKING] = {
+		[MADE] = attach, [REFUSED] = give_up, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost,
+		[COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted, [TIMEOUT] = make_timed_out,
+	},
+	[ATTACHING] = {
+		[ATTACHED] = hand_over, [PROCESS_GONE] = note_process_gone, [REFUSED] = give_up, [BROKEN] = lose,
+		[MONITOR_GONE] = monitor_lost, [COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted,
+		[TIMEOUT] = make_timed_out,
+	},
+	[HANDING_OVER] = {
+		[DONE] = run, [PROCESS_GONE] = note_process_gone, [DRAINED] = note_process_gone, [BROKEN] = lose,
+		[MONITOR_GONE] = monitor_lost, [COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted,
+	},
+	[RUNNING] = {
+		[PROCESS_GONE] = drain, [REFUSED] = give_up, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost,
+		[COMMAND_GONE] = forget_command,
+	},
+	[DRAINING] = {
+		[DRAINED] = end, [BROKEN] = drain_was_cut, [MONITOR_GONE] = drain_lost_monitor,
+		[COMMAND_GONE] = forget_command, [INTERRUPTED] = end,
+	},
+	[STOPPING] = {
+		[MONITOR_GONE] = stopped, [COMMAND_GONE] = forget_command, [INTERRUPTED] = kill_monitor,
+		[TIMEOUT] = kill_monitor,
+	},
+	[LOSING] = {
+		[MONITOR_GONE] = monitor_lost, [COMMAND_GONE] = forget_command, [INTERRUPTED] = kill_monitor,
+		[TIMEOUT] = kill_monitor,
+	},
+};
+
+static void happen(struct session *s, enum event event)
+{
+	step *act = table[s->state][event];
+
+	if (!act) {
+		log_debug("proxy: %s while %s means nothing", event_names[event], state_names[s->state]);
+		return;
+	}
+	enum state next = act(s);
+	if (next != s->state)
+		log_debug("proxy: %s -> %s (%s)", state_names[s->state], state_names[next], event_names[event]);
+	s->state = next;
+	if (next == FAILED || next == ENDED)
+		loop_stop(s->loop, 0);
+}
+
+/* ---- what arrives ---- */
+
+static void control_opened(void *arg)
+{
+	happen(arg, OPENED);
+}
+
+static void control_closed(void *arg, const char *why)
+{
+	struct session *s = arg;
+
+	set_why(s, why);
+	happen(s, BROKEN);
+}
+
+static void broken(struct session *s, const char *why)
+{
+	set_why(s, why);
+	happen(s, BROKEN);
+}
+
+static void receive_hello(struct session *s, const uint8_t *payload, size_t length)
+{
+	agent_Hello hello = agent_Hello_init_zero;
+	struct err err = ERR_INIT;
+
+	if (frame_decode(agent_Hello_fields, payload, length, &hello, &err) < 0)
+		broken(s, err.text);
+	else if (hello.version != PROTO_VERSION)
+		broken(s, "the guest's agent speaks another version of the protocol");
+	else
+		happen(s, GREETED);
+}
+
+static void receive_process(struct session *s, const uint8_t *payload, size_t length)
+{
+	agent_ProcessReply reply = agent_ProcessReply_init_zero;
+	struct err err = ERR_INIT;
+
+	if (frame_decode(agent_ProcessReply_fields, payload, length, &reply, &err) < 0) {
+		broken(s, err.text);
+		return;
+	}
+	s->guest_pid = reply.pid;
+	happen(s, MADE);
+}
+
+static void receive_wait(struct session *s, const uint8_t *payload, size_t length)
+{
+	agent_WaitReply reply = agent_WaitReply_init_zero;
+	struct err err = ERR_INIT;
+
+	if (frame_decode(agent_WaitReply_fields, payload, length, &reply, &err) < 0) {
+		broken(s, err.text);
+		return;
+	}
+	/* An exit status, or the number of a signal: nothing else ends a process, whatever the guest says. */
+	if ((reply.wait_status & 0xff) == 0)
+		s->wait_status = (int)(reply.wait_status & 0xff00);
+	else
+		s->wait_status = (int)(reply.wait_status & 0x7f);
+	s->process_gone = true;
+	happen(s, PROCESS_GONE);
+}
+
+static void control_received(void *arg, const struct proto_header *header, const uint8_t *payload)
+{
+	static const uint16_t replies[] = {
+		[ID_HELLO] = PROTO_HELLO_REPLY,
+		[ID_WAIT] = PROTO_WAIT_REPLY,
+		[ID_SHUTDOWN] = PROTO_SHUTDOWN_REPLY,
+	};
+	struct session *s = arg;
+	struct err err = ERR_INIT;
+
+	/* Signals and sizes: nobody waits for the answer, and a process that has just ended is no news. */
+	if (header->id >= ID_SIGNAL && header->id < s->next_id)
+		return;
+	if (header->type == PROTO_ERROR) {
+		frame_decode_error(payload, header->length, &err);
+		set_why(s, err.text);
+		happen(s, REFUSED);
+	} else if (header->id == ID_MAKE &&
+		   header->type == (*s->settings->exec ? PROTO_EXEC_REPLY : PROTO_CREATE_REPLY)) {
+		receive_process(s, payload, header->length);
+	} else if (header->id >= sizeof replies / sizeof replies[0] || header->type != replies[header->id]) {
+		broken(s, "the guest sent an answer nobody asked for");
+	} else if (header->id == ID_HELLO) {
+		receive_hello(s, payload, header->length);
+	} else if (header->id == ID_WAIT) {
+		receive_wait(s, payload, header->length);
+	}
+}
+
+static const struct channel_callbacks control_callbacks = { control_opened, control_received, control_closed };
+
+static void monitor_stamped(void *arg, uint32_t stamp, uint64_t ns)
+{
+	struct session *s = arg;
+	struct sync_message message = { .kind = SYNC_STAMP, .code = stamp, .number = (int64_t)ns };
+
+	if (s->sync_fd >= 0)
+		sync_send(s->sync_fd, &message);
+}
+
+static void monitor_ended(void *arg)
+{
+	struct session *s = arg;
+
+	/* The process's status may have arrived in the same round, and it counts for more. */
+	if (s->control && s->state != STOPPING)
+		channel_read_pending(s->control);
+	happen(s, MONITOR_GONE);
+}
+
+static const struct monitor_callbacks monitor_callbacks = { monitor_stamped, monitor_ended };
+
+static void sync_ready(void *arg, uint32_t events)
+{
+	struct session *s = arg;
+	struct sync_message message;
+
+	(void)events;
+	if (sync_receive(s->sync_fd, &message) < 0)
+		happen(s, COMMAND_GONE);
+	else if (message.kind == SYNC_GO)
+		happen(s, GO);
+	else if (message.kind == SYNC_DONE)
+		happen(s, DONE);
+}
+
+static void forward(struct session *s, int number)
+{
+	agent_KillRequest request = {
+		.container = (char *)(size_t)s->settings->container,
+		.exec = (char *)(size_t)s->settings->exec,
+		.signal = (uint32_t)number,
+	};
+	struct err err = ERR_INIT;
+
+	if (channel_send(s->control, PROTO_KILL, s->next_id++, agent_KillRequest_fields, &request, &err) < 0)
+		log_debug("signal %d: %s", number, err.text);
+}
+
+static void signal_ready(void *arg, uint32_t events)
+{
+	struct session *s = arg;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(s->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
+		return;
+	int number = (int)info.ssi_signo;
+	if (number == SIGWINCH && s->terminal_size_fd >= 0) {
+		if (s->state == RUNNING)
+			send_size(s);
+	} else if ((s->state == RUNNING || s->state == HANDING_OVER) && s->control) {
+		forward(s, number);
+	} else if (number == SIGINT || number == SIGTERM || number == SIGQUIT || number == SIGHUP) {
+		happen(s, INTERRUPTED);
+	}
+}
+
+static void timer_ready(void *arg, uint32_t events)
+{
+	struct session *s = arg;
+	uint64_t count;
+
+	(void)events;
+	if (read(s->timer_fd, &count, sizeof count) == (ssize_t)sizeof count)
+		happen(s, TIMEOUT);
+}
+
+/* ---- beginning and end ---- */
+
+static int open_fds(struct session *s, struct err *err)
+{
+	sigset_t signals;
+
+	signal_forwardable(&signals);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	s->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	s->loop = loop_create(err);
+	if (!s->loop)
+		return -1;
+	if (s->signal_fd < 0 || s->timer_fd < 0)
+		return err_set_errno(err, "cannot wait for signals");
+	/* A copy for sizes: the stream's end closes the other one. */
+	s->terminal_size_fd = s->terminal_fd >= 0 ? fcntl(s->terminal_fd, F_DUPFD_CLOEXEC, 3) : -1;
+	if (s->terminal_size_fd >= 0)
+		ioctl(s->terminal_size_fd, TIOCGWINSZ, &s->size);
+	s->signal_watch = loop_add_fd(s->loop, s->signal_fd, EPOLLIN, signal_ready, s);
+	s->timer_watch = loop_add_fd(s->loop, s->timer_fd, EPOLLIN, timer_ready, s);
+	s->sync_watch = loop_add_fd(s->loop, s->sync_fd, EPOLLIN, sync_ready, s);
+	if (!s->signal_watch || !s->timer_watch || !s->sync_watch)
+		return err_set_errno(err, "cannot wait for events");
+	return 0;
+}
+
+static int begin(struct session *s, struct err *err)
+{
+	const struct session_settings *settings = s->settings;
+
+	if (open_fds(s, err) < 0)
+		return -1;
+	if (settings->monitor && monitor_watch(settings->monitor, s->loop, &monitor_callbacks, s, err) < 0)
+		return -1;
+	s->control = channel_connect(s->loop, settings->state_fd, AGENT_PORT_CONTROL, &control_callbacks, s, err);
+	if (!s->control)
+		return -1;
+	set_timer(s, START_SECONDS);
+	tell_command(s, SYNC_JOINED, settings->monitor ? monitor_pid(settings->monitor) : 0, "");
+	return 0;
+}
+
+static int conclude(struct session *s)
+{
+	if (s->state == ENDED)
+		return s->wait_status;
+	if (!s->handed_over) {
+		tell_command(s, SYNC_FAILED, 0, s->why);
+		return -1;
+	}
+	tell_command(s, SYNC_LOST, 0, s->why);
+	if (s->settings->monitor) /* the container's own proxy says it once for all */
+		log_error("container %s: the virtual machine was lost: %s", s->settings->container, s->why);
+	/* The status counts more than the VM: it may have been told before it went. */
+	return s->process_gone ? s->wait_status : SIGKILL;
+}
+
+int session_run(const struct session_settings *settings, struct err *err)
+{
+	static struct session session;
+	struct session *s = &session;
+
+	*s = (struct session){
+		.settings = settings,
+		.sync_fd = settings->sync_fd,
+		.terminal_fd = settings->terminal_fd,
+		.terminal_size_fd = -1,
+		.signal_fd = -1,
+		.timer_fd = -1,
+		.next_id = ID_SIGNAL,
+	};
+	if (begin(s, err) < 0) {
+		tell_command(s, SYNC_FAILED, 0, err->text);
+		return -1;
+	}
+	if (loop_run(s->loop) < 0)
+		set_why(s, "cannot wait for events");
+	return conclude(s);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy_session.h - the life of one container process as its proxy sees it.
+ *
+ *   CONNECTING -opened-> GREETING -greeted-> WAITING -go-> MAKING -made-> ATTACHING -attached-> HANDING_OVER
+ *        |                  |                   |            |                |                    | done
+ *        +------------------+--- anything wrong: LOSING -----+----------------+                    v
+ *                                    |  monitor gone                         STOPPING <- DRAINING <- RUNNING
+ *                                    v                                          | monitor gone   drained  | ended
+ *                                  FAILED                                     ENDED
+ *
+ * Up to HANDING_OVER the command that started the proxy waits at the other end of the sync socket (runtime/sync.h), is
+ * told of any failure, and takes everything down with it if it dies. From RUNNING on the proxy is on its own: it ends
+ * as the process ends, or by SIGKILL if the VM is lost. An exec's proxy has no monitor of its own: it knows the VM's
+ * end by its connection's, and its ways into LOSING and STOPPING lead straight out.
+ */
+#ifndef BULKHEAD_RUNTIME_PROXY_SESSION_H
+#define BULKHEAD_RUNTIME_PROXY_SESSION_H
+
+#include <stdbool.h>
+
+struct err;
+struct monitor;
+
+struct session_settings {
+	const char *container;
+	const char *exec; /* "" for the container's first process */
+	int state_fd;     /* the state directory */
+	int request_fd;   /* a file with the payload of CREATE or EXEC */
+	int sync_fd;
+	int terminal_fd;         /* -1: plain streams */
+	struct monitor *monitor; /* NULL: an exec */
+};
+
+/* Runs to the end. Returns the status as wait(2) reports it, or -1 if the process never was (already reported). */
+int session_run(const struct session_settings *settings, struct err *err);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/proxy_stdio.h"
+
+#include "runtime/frame.h"
+#include "runtime/proxy_channel.h"
+#include "runtime/relay.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/proto.h"
+
+#include "agent.pb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+enum { STREAMS = 3, ATTACH_ID = 1 };
+
+struct stream {
+	struct stdio *stdio;
+	unsigned number;
+	int host_fd; /* until a relay takes it */
+	struct channel *channel;
+	struct relay *in;  /* towards the guest */
+	struct relay *out; /* from it */
+	bool out_ended;
+};
+
+struct stdio {
+	struct loop *loop;
+	const struct stdio_callbacks *callbacks;
+	void *arg;
+	const char *container, *exec;
+	struct stream streams[STREAMS];
+	unsigned count; /* 3, or 1 with a terminal */
+	unsigned attached;
+	bool is_terminal, failed, drained, finished;
+};
+
+static void stream_failed(struct stream *stream, const char *why)
+{
+	struct stdio *stdio = stream->stdio;
+
+	channel_destroy(stream->channel);
+	stream->channel = NULL;
+	if (stdio->failed)
+		return;
+	stdio->failed = true;
+	stdio->callbacks->failed(stdio->arg, why);
+}
+
+bool stdio_is_drained(const struct stdio *stdio)
+{
+	if (stdio->attached < stdio->count)
+		return false;
+	for (unsigned i = 0; i < stdio->count; i++) {
+		if ((stdio->is_terminal || i > 0) && !stdio->streams[i].out_ended)
+			return false;
+	}
+	return true;
+}
+
+static void check_drained(struct stdio *stdio)
+{
+	if (stdio->drained || !stdio_is_drained(stdio))
+		return;
+	stdio->drained = true;
+	stdio->callbacks->drained(stdio->arg);
+}
+
+/* The connection stays, half closed, until the process ends: what the guest has not read yet is still on its way. */
+static void in_ended(void *arg)
+{
+	struct stream *stream = arg;
+
+	log_debug("stream %u: end of input", stream->number);
+}
+
+static void drop_in(struct stream *stream)
+{
+	relay_destroy(stream->in);
+	stream->in = NULL;
+}
+
+static void out_ended(void *arg)
+{
+	struct stream *stream = arg;
+
+	relay_destroy(stream->out);
+	stream->out = NULL;
+	stream->out_ended = true;
+	/* A terminal hung up by the guest takes no more input either. */
+	drop_in(stream);
+	check_drained(stream->stdio);
+}
+
+static int start_relays(struct stream *stream, int guest_fd, struct err *err)
+{
+	struct stdio *stdio = stream->stdio;
+	auto_fd int guest = guest_fd;
+	auto_fd int host = take_fd(&stream->host_fd);
+	bool takes = stdio->is_terminal || stream->number == 0;
+	bool gives = stdio->is_terminal || stream->number != 0;
+
+	if (takes) {
+		int from = gives ? fcntl(host, F_DUPFD_CLOEXEC, 3) : take_fd(&host);
+		int to = gives ? fcntl(guest, F_DUPFD_CLOEXEC, 3) : take_fd(&guest);
+
+		if (from < 0 || to < 0)
+			return err_set_errno(err, "cannot duplicate a stream");
+		stream->in = relay_create(stdio->loop, relay_open_end(from, false), to, in_ended, stream, err);
+		if (!stream->in)
+			return -1;
+	}
+	if (gives) {
+		stream->out = relay_create(stdio->loop, take_fd(&guest), relay_open_end(take_fd(&host), true),
+					   out_ended, stream, err);
+		if (!stream->out)
+			return -1;
+	}
+	if (stdio->finished)
+		drop_in(stream);
+	return 0;
+}
+
+static void stream_opened(void *arg)
+{
+	struct stream *stream = arg;
+	struct stdio *stdio = stream->stdio;
+	agent_AttachRequest request = {
+		.container = (char *)(size_t)stdio->container,
+		.exec = (char *)(size_t)stdio->exec,
+		.stream = stream->number,
+	};
+	struct err err = ERR_INIT;
+
+	if (channel_send(stream->channel, PROTO_ATTACH, ATTACH_ID, agent_AttachRequest_fields, &request, &err) < 0)
+		stream_failed(stream, err.text);
+}
+
+static void stream_received(void *arg, const struct proto_header *header, const uint8_t *payload)
+{
+	struct stream *stream = arg;
+	struct stdio *stdio = stream->stdio;
+	struct err err = ERR_INIT;
+
+	if (header->type == PROTO_ERROR && header->id == ATTACH_ID) {
+		frame_decode_error(payload, header->length, &err);
+		stream_failed(stream, err.text);
+		return;
+	}
+	if (header->type != PROTO_ATTACH_REPLY || header->id != ATTACH_ID) {
+		stream_failed(stream, "the guest's answer about a standard stream makes no sense");
+		return;
+	}
+	int fd = channel_take_fd(stream->channel);
+	stream->channel = NULL;
+	if (start_relays(stream, fd, &err) < 0) {
+		stream_failed(stream, err.text);
+		return;
+	}
+	if (++stdio->attached == stdio->count)
+		stdio->callbacks->attached(stdio->arg);
+	check_drained(stdio);
+}
+
+static void stream_closed(void *arg, const char *why)
+{
+	stream_failed(arg, why);
+}
+
+static const struct channel_callbacks stream_callbacks = { stream_opened, stream_received, stream_closed };
+
+struct stdio *stdio_attach(struct loop *loop, int dirfd, const char *container, const char *exec, int terminal_fd,
+			   const struct stdio_callbacks *callbacks, void *arg, struct err *err)
+{
+	struct stdio *stdio = calloc(1, sizeof *stdio);
+
+	if (!stdio) {
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	stdio->loop = loop;
+	stdio->callbacks = callbacks;
+	stdio->arg = arg;
+	stdio->container = container;
+	stdio->exec = exec;
+	stdio->is_terminal = terminal_fd >= 0;
+	stdio->count = stdio->is_terminal ? 1 : STREAMS;
+	for (unsigned i = 0; i < STREAMS; i++)
+		stdio->streams[i] = (struct stream){ .stdio = stdio, .number = i, .host_fd = -1 };
+	for (unsigned i = 0; i < stdio->count; i++) {
+		/* Out of the low numbers: a closed 0, 1 or 2 would be given to the next file opened. */
+		int fd = stdio->is_terminal ? terminal_fd : fcntl((int)i, F_DUPFD_CLOEXEC, 3);
+
+		if (fd < 0) {
+			err_set_errno(err, "cannot duplicate standard stream %u", i);
+			goto failed;
+		}
+		stdio->streams[i].host_fd = fd;
+	}
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0) {
+		err_set_errno(err, "/dev/null");
+		goto failed;
+	}
+	for (int i = 0; i < STREAMS; i++)
+		dup2(null_fd, i);
+	close(null_fd);
+	for (unsigned i = 0; i < stdio->count; i++) {
+		struct stream *stream = &stdio->streams[i];
+
+		stream->channel = channel_connect(loop, dirfd, AGENT_PORT_STREAM, &stream_callbacks, stream, err);
+		if (!stream->channel)
+			goto failed;
+	}
+	return stdio;
+failed:
+	stdio_destroy(stdio);
+	return NULL;
+}
+
+void stdio_finish(struct stdio *stdio)
+{
+	stdio->finished = true;
+	for (unsigned i = 0; i < stdio->count; i++) {
+		struct stream *stream = &stdio->streams[i];
+
+		drop_in(stream);
+		if (stream->out)
+			relay_make_room(stream->out);
+	}
+}
+
+void stdio_destroy(struct stdio *stdio)
+{
+	if (!stdio)
+		return;
+	for (unsigned i = 0; i < STREAMS; i++) {
+		struct stream *stream = &stdio->streams[i];
+
+		channel_destroy(stream->channel);
+		relay_destroy(stream->in);
+		relay_destroy(stream->out);
+		close_fd(&stream->host_fd);
+	}
+	free(stdio);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/start.h"
+
+#include "runtime/agent_client.h"
+#include "runtime/container.h"
+#include "runtime/run_hooks.h"
+#include "runtime/trace.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "common/proto.h"
+
+#include "oci/config.h"
+
+#include "agent.pb.h"
+
+#include <stdlib.h>
+
+/* startContainer hooks run in the guest before the answer comes, each with its own time-out if it has one. */
+static int start_timeout_ms(const struct oci_config *config)
+{
+	const struct oci_hook_list *hooks = &config->hooks.lists[OCI_HOOK_START_CONTAINER];
+	int seconds = AGENT_TIMEOUT_MS / 1000;
+
+	for (size_t i = 0; i < hooks->count; i++) {
+		unsigned timeout = hooks->items[i].timeout;
+
+		if (timeout == 0 || timeout > 3600)
+			timeout = 3600;
+		if (seconds < 24 * 3600)
+			seconds += (int)timeout;
+	}
+	return seconds * 1000;
+}
+
+static int tell_agent(struct container *container, const struct oci_config *config, struct err *err)
+{
+	agent_ContainerRequest request = { .container = container->id };
+	struct agent_client agent;
+
+	if (agent_client_open(&agent, container->dirfd, AGENT_TIMEOUT_MS, err) < 0)
+		return -1;
+	int result = agent_client_call(&agent, PROTO_START, agent_ContainerRequest_fields, &request, NULL, NULL,
+				       start_timeout_ms(config), err);
+	agent_client_close(&agent);
+	return result;
+}
+
+static int run_poststart(struct container *container, const struct oci_config *config, struct err *err)
+{
+	const struct oci_hook_list *hooks = &config->hooks.lists[OCI_HOOK_POSTSTART];
+
+	if (hooks->count == 0)
+		return 0;
+	auto_free char *state = container_state_text(container, OCI_STATUS_RUNNING, false);
+	return run_hooks(OCI_HOOK_POSTSTART, hooks, state, container->store->bundle, -1, err);
+}
+
+int start_container(struct container *container, struct err *err)
+{
+	struct oci_config *config = NULL;
+	int result = container_load_config(container, &config, err);
+
+	if (result == 0)
+		result = tell_agent(container, config, err);
+	if (result == 0) {
+		trace_mark("process started");
+		container->store->is_started = true;
+		container->status = OCI_STATUS_RUNNING;
+		result = container_save(container, err);
+	}
+	if (result == 0 && run_poststart(container, config, err) < 0) {
+		container_stop(container);
+		result = -1;
+	}
+	oci_config_destroy(config);
+	return result;
+}

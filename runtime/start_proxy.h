@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * start_proxy.h - a command's dealings with the proxy it starts (runtime/sync.h says in what order).
+ */
+#ifndef BULKHEAD_RUNTIME_START_PROXY_H
+#define BULKHEAD_RUNTIME_START_PROXY_H
+
+#include "runtime/sync.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct err;
+struct globals;
+
+struct start_proxy {
+	const struct globals *globals;
+	const char *program;
+	const char *container;
+	const char *exec; /* NULL: the container's first process */
+	int state_fd, request_fd;
+	int terminal_fd; /* the slave, -1: none */
+	int log_fd;      /* where the proxy logs */
+	/* The monitor's program and arguments, NULL-terminated, and what it inherits; NULL for an exec. */
+	char **monitor_arguments;
+	const int *monitor_fds;
+	size_t monitor_fd_count;
+	int cgroup_fd, network_fd;
+	bool new_network;
+	bool has_oom_score_adj;
+	int oom_score_adj;
+};
+
+/* Returns the pid; *sync_fd is our end. */
+pid_t start_proxy(const struct start_proxy *start, int *sync_fd, struct err *err);
+
+/*
+ * Waits until the proxy says `kind`. Its failure, its end, and an interrupt are errors. Stamps go to the trace on the
+ * way.
+ */
+int start_proxy_await(int sync_fd, enum sync_kind kind, struct sync_message *message, struct err *err);
+
+int start_proxy_tell(int sync_fd, enum sync_kind kind, struct err *err);
+
+/* A file in memory with `data`, for request_fd. */
+int start_proxy_request_fd(const void *data, size_t length, struct err *err);
+
+/* Kills and reaps a proxy that is our child. */
+void start_proxy_kill(pid_t pid);
+
+#endif
