@@ -40,7 +40,7 @@ PROXY_SRC := $(wildcard runtime/proxy_*.c)
 RUNTIME_SRC := $(filter-out runtime/main.c $(PROXY_SRC),$(wildcard runtime/*.c))
 AGENT_SRC := $(wildcard guest-agent/*.c)
 # Files of runtime/ that the proxy needs too.
-PROXY_SHARED := runtime/agent_client.c
+PROXY_SHARED := $(addprefix runtime/,frame.c options.c relay.c signals.c sync.c vm_socket.c)
 LIBS := $(B)/libcommon.a $(B)/libvmm.a $(B)/liboci.a $(B)/libruntime.a
 
 PROGRAMS := $(B)/bulkhead $(B)/bulkhead-proxy $(B)/bulkhead-vmm $(B)/bulkhead-agent
