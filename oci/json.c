@@ -65,7 +65,7 @@ static int read_all(const char *name, int fd, char **out, size_t *length, struct
 int oci_json_read_fd(const char *name, int fd, struct json_object **out, struct err *err)
 {
 	auto_free char *text = NULL;
-	size_t length;
+	size_t length = 0;
 
 	if (read_all(name, fd, &text, &length, err) < 0)
 		return -1;
