@@ -214,7 +214,7 @@ int loader_load_initrd(const struct guest_memory *memory, int fd, const struct l
 int loader_check_room(const struct guest_memory *memory, const struct loaded_image *kernel,
 		      const struct loaded_image *initrd, struct err *err)
 {
-	uint64_t need = kernel->end + 2 * (initrd->end - initrd->start) + memory->size / 64 + BOOT_RESERVE;
+	uint64_t need = (kernel->end - kernel->start) + 2 * (initrd->end - initrd->start) + memory->size / 64 + BOOT_RESERVE;
 
 	if (need <= memory->size)
 		return 0;
