@@ -80,7 +80,7 @@ $(B)/bulkhead-vmm: $(call objects,vmm/main.c) $(B)/libvmm.a $(B)/libcommon.a
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) -o $@
 
 # The agent: musl, static, small. Kernel headers come after musl's own.
-AGENT_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -Os -g $(AGENT_EXTRA) -fstack-protector-strong -ffunction-sections -fdata-sections \
+AGENT_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -Os -g -fno-pie $(AGENT_EXTRA) -fstack-protector-strong -ffunction-sections -fdata-sections \
 	-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu
 AGENT_OBJ := $(patsubst %.c,$(B)/agent/%.o,$(AGENT_SRC) $(COMMON_SRC) gen/agent.pb.c)
 $(B)/agent/%.o: %.c | $(GEN)
@@ -88,7 +88,7 @@ $(B)/agent/%.o: %.c | $(GEN)
 $(B)/agent/gen/agent.pb.o: $(B)/gen/agent.pb.h
 	$(call say,MUSLCC,$@)mkdir -p $(@D) && $(MUSL_CC) $(ALL_CPPFLAGS) $(AGENT_CFLAGS) -c $(B)/gen/agent.pb.c -o $@
 $(B)/bulkhead-agent: $(AGENT_OBJ)
-	$(call say,LD,$@)$(MUSL_CC) -static -Wl,--gc-sections $^ -L/usr/lib/x86_64-linux-gnu $(NANOPB) -o $@
+	$(call say,LD,$@)$(MUSL_CC) -static -no-pie -Wl,--gc-sections $^ $(shell gcc -print-file-name=libprotobuf-nanopb.a) -o $@.debug && strip -o $@ $@.debug
 
 # Guest kernel, module, initramfs. The kernel is cached by the hash of its inputs, outside the tree.
 rootfs: $(B)/initramfs $(B)/cmdline
@@ -122,7 +122,7 @@ $(B)/libfuzz.a: $(FUZZ_OBJ) $(B)/fuzzobj/gen/agent.pb.o
 $(B)/fuzz/%: tests/fuzz/%.c $(B)/libfuzz.a
 	$(call say,FUZZ,$@)mkdir -p $(@D) && $(FUZZ_CC) $(ALL_CPPFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer -MMD -MP $< $(B)/libfuzz.a $(RUNTIME_LIBS) -o $@
 $(B)/testinit: tests/functional/testinit.c
-	$(call say,MUSLCC,$@)mkdir -p $(@D) && $(MUSL_CC) -static -Os -std=gnu11 -D_GNU_SOURCE -Wall -Wextra \
+	$(call say,MUSLCC,$@)mkdir -p $(@D) && $(MUSL_CC) -static -no-pie -fno-pie -Os -std=gnu11 -D_GNU_SOURCE -Wall -Wextra \
 		-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu $< -o $@
 
 unit-tests: $(UNIT)
