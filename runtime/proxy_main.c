@@ -99,7 +99,7 @@ static int start_monitor(char **arguments, struct session_settings *settings, in
 {
 	int keep[] = { settings->state_fd, settings->request_fd, settings->sync_fd, settings->terminal_fd, log_fd };
 
-	settings->monitor = monitor_start(arguments, keep, sizeof keep / sizeof keep[0], err);
+	settings->monitor = monitor_start(arguments, keep, sizeof keep / sizeof keep[0], log_fd, err);
 	return settings->monitor ? 0 : -1;
 }
 

@@ -117,7 +117,8 @@ static pid_t fork_monitor(char **arguments, int event_fd, struct err *err)
 	return pid > 0 ? pid : err_set_errno(err, "cannot start the monitor");
 }
 
-static int start(struct monitor *monitor, char **arguments, const int *keep, size_t keep_count, struct err *err)
+static int start(struct monitor *monitor, char **arguments, const int *keep, size_t keep_count, int shared_fd,
+		 struct err *err)
 {
 	int pair[2], kept[KEPT_MAX];
 
@@ -129,7 +130,7 @@ static int start(struct monitor *monitor, char **arguments, const int *keep, siz
 	auto_fd int monitor_end = pair[1];
 	for (size_t i = 0; i < keep_count; i++) {
 		kept[i] = keep[i];
-		if (keep[i] > 2)
+		if (keep[i] > 2 && keep[i] != shared_fd)
 			fcntl(keep[i], F_SETFD, FD_CLOEXEC);
 	}
 	monitor->pid = fork_monitor(arguments, monitor_end, err);
@@ -145,7 +146,7 @@ static int start(struct monitor *monitor, char **arguments, const int *keep, siz
 	return 0;
 }
 
-struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, struct err *err)
+struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, int shared_fd, struct err *err)
 {
 	struct monitor *monitor = calloc(1, sizeof *monitor);
 
@@ -155,7 +156,7 @@ struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_cou
 	}
 	monitor->pid_fd = monitor->event_fd = -1;
 	snprintf(monitor->reason, sizeof monitor->reason, "%s", no_reason);
-	if (start(monitor, arguments, keep, keep_count, err) == 0)
+	if (start(monitor, arguments, keep, keep_count, shared_fd, err) == 0)
 		return monitor;
 	/* The proxy exits next, and a monitor that was started dies with it. */
 	close_fd(&monitor->pid_fd);

@@ -22,9 +22,9 @@ struct monitor_callbacks {
 
 /*
  * `arguments` begin with the program and end with NULL. Closes every descriptor above 2 that is not in `keep`; so it
- * runs before anything else is opened.
+ * runs before anything else is opened. The monitor gets none of `keep` but `shared_fd` (the log), which may be -1.
  */
-struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, struct err *err);
+struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, int shared_fd, struct err *err);
 
 int monitor_watch(struct monitor *monitor, struct loop *loop, const struct monitor_callbacks *callbacks, void *arg,
 		  struct err *err);
