@@ -46,8 +46,11 @@ static int64_t add_overhead(int64_t limit, uint64_t overhead)
 	return limit < 0 || overhead > (uint64_t)(INT64_MAX - limit) ? -1 : limit + (int64_t)overhead;
 }
 
-/* v1 limits memory and swap together, v2 each on its own. 0 is "not set", as for runc. */
-static int put_memory(const struct oci_memory *m, uint64_t overhead, struct oci_map *out, struct err *err)
+/*
+ * v1 limits memory and swap together, v2 each on its own. 0 is "not set", as for runc. The guest has no swap: there a
+ * limit of memory is the limit of both, and the file does not exist. The host may swap out the VM's memory.
+ */
+static int put_memory(const struct oci_memory *m, bool host, uint64_t overhead, struct oci_map *out, struct err *err)
 {
 	int64_t limit = m->limit.value, swap = m->swap.value;
 
@@ -63,7 +66,7 @@ static int put_memory(const struct oci_memory *m, uint64_t overhead, struct oci_
 			       ", it counts memory and swap together",
 			       swap, limit);
 	/* Swap first: it is checked against nothing, while a lower memory.max makes the kernel reclaim at once. */
-	if (swap != 0)
+	if (host && swap != 0)
 		put_limit(out, "memory.swap.max", swap < 0 ? -1 : swap - limit);
 	if (limit != 0)
 		put_limit(out, "memory.max", add_overhead(limit, overhead));
@@ -102,10 +105,11 @@ static void put_cpu(const struct oci_cpu *cpu, struct oci_map *out)
 		put(out, "cpu.max.burst", "%" PRIu64, cpu->burst.value);
 }
 
-/* Files of these controllers speak of the host's CPUs, memory nodes and disks: not for the guest. */
+/* These files speak of the host's CPUs, memory nodes, disks and swap: not for the guest. */
 static bool is_host_only(const char *name)
 {
-	return strncmp(name, "cpuset.", 7) == 0 || strncmp(name, "io.", 3) == 0;
+	return strncmp(name, "cpuset.", 7) == 0 || strncmp(name, "io.", 3) == 0 ||
+	       strncmp(name, "memory.swap.", 12) == 0;
 }
 
 /* Last, verbatim: what is said in v2's words overrides what was converted. The CPU is bounded on both sides. */
@@ -122,7 +126,7 @@ static void put_unified(const struct oci_map *unified, bool host, struct oci_map
 
 int oci_resources_guest_files(const struct oci_resources *r, struct oci_map *out, struct err *err)
 {
-	if (put_memory(&r->memory, 0, out, err) < 0)
+	if (put_memory(&r->memory, false, 0, out, err) < 0)
 		return -1;
 	put_cpu(&r->cpu, out);
 	/* 0 is "not set"; anything below is no limit. */
@@ -189,7 +193,7 @@ static void put_block_io(const struct oci_block_io *io, struct oci_map *out)
 
 int oci_resources_host_files(const struct oci_resources *r, uint64_t overhead, struct oci_map *out, struct err *err)
 {
-	if (put_memory(&r->memory, overhead, out, err) < 0)
+	if (put_memory(&r->memory, true, overhead, out, err) < 0)
 		return -1;
 	put_cpu(&r->cpu, out);
 	if (r->cpu.cpus && r->cpu.cpus[0])

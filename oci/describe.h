@@ -33,6 +33,7 @@ struct oci_share {
 	bool readonly_recursive; /* also of the mounts below it; the others hold for the top mount alone */
 	/* Id mapping of the detached mount (mount_setattr); both empty: none. */
 	struct oci_id_mappings uid_mappings, gid_mappings;
+	bool idmap_recursive; /* also of the mounts below it */
 	/* A file system to mount on the host instead of a path: "overlay" and its options, comma separated. */
 	char *fs_type, *fs_options;
 };

@@ -151,6 +151,7 @@ static void fill_share(const struct oci_config *config, const struct oci_mount *
 	share->noatime = mount->flags & MS_NOATIME;
 	share->readonly_recursive = mount->attr_set & MOUNT_ATTR_RDONLY;
 	share->readonly |= share->readonly_recursive;
+	share->idmap_recursive = mount->idmap_recursive;
 	if (mount->uid_mappings.count) {
 		oci_id_mappings_copy(&share->uid_mappings, &mount->uid_mappings);
 		oci_id_mappings_copy(&share->gid_mappings, &mount->gid_mappings);

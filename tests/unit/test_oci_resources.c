@@ -50,16 +50,13 @@ static void resources_become_cgroup_files(void **state)
 		{ "{}", "", "" },
 		{ "{'memory': {'limit': 536870912}}", "memory.max=536870912", "memory.max=536871912" },
 		{ "{'memory': {'limit': 0, 'reservation': 0, 'swap': 0}}", "", "" },
-		{ "{'memory': {'limit': -1}}", "memory.swap.max=max;memory.max=max",
-		  "memory.swap.max=max;memory.max=max" },
+		{ "{'memory': {'limit': -1}}", "memory.max=max", "memory.swap.max=max;memory.max=max" },
 		{ "{'memory': {'limit': 100, 'swap': 250, 'reservation': 50}}",
-		  "memory.swap.max=150;memory.max=100;memory.low=50",
+		  "memory.max=100;memory.low=50",
 		  "memory.swap.max=150;memory.max=1100;memory.low=1050" },
-		{ "{'memory': {'limit': 100, 'swap': 100}}", "memory.swap.max=0;memory.max=100",
-		  "memory.swap.max=0;memory.max=1100" },
-		{ "{'memory': {'limit': 100, 'swap': -1}}", "memory.swap.max=max;memory.max=100",
-		  "memory.swap.max=max;memory.max=1100" },
-		{ "{'memory': {'swap': -1}}", "memory.swap.max=max", "memory.swap.max=max" },
+		{ "{'memory': {'limit': 100, 'swap': 100}}", "memory.max=100", "memory.swap.max=0;memory.max=1100" },
+		{ "{'memory': {'limit': 100, 'swap': -1}}", "memory.max=100", "memory.swap.max=max;memory.max=1100" },
+		{ "{'memory': {'swap': -1}}", "", "memory.swap.max=max" },
 		{ "{'memory': {'limit': 9223372036854775807}}", "memory.max=9223372036854775807", "memory.max=max" },
 		{ "{'cpu': {'shares': 1024}}", "cpu.weight=39", "cpu.weight=39" },
 		{ "{'cpu': {'shares': 2}}", "cpu.weight=1", "cpu.weight=1" },
@@ -94,8 +91,8 @@ static void resources_become_cgroup_files(void **state)
 		  " 'throttleWriteIOPSDevice': [{'major': 8, 'minor': 3, 'rate': 2}]}}",
 		  "", "io.max=8:0 rbps=600\n8:1 wbps=max\n8:2 riops=1\n8:3 wiops=2" },
 		{ "{'unified': {'memory.high': '5', 'pids.max': '7', 'cpu.weight': '9', 'io.bfq.weight': '3',"
-		  " 'cpuset.cpus': '1'}, 'pids': {'limit': 3}}",
-		  "pids.max=7;memory.high=5;cpu.weight=9", "cpu.weight=9;io.bfq.weight=3;cpuset.cpus=1" },
+		  " 'cpuset.cpus': '1', 'memory.swap.max': '8'}, 'pids': {'limit': 3}}",
+		  "pids.max=7;memory.high=5;cpu.weight=9", "cpu.weight=9;io.bfq.weight=3;cpuset.cpus=1;memory.swap.max=8" },
 	};
 
 	(void)state;
