@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.h - what the parts of the agent share. One process, one thread, one loop.
+ */
+#ifndef BULKHEAD_AGENT_AGENT_H
+#define BULKHEAD_AGENT_AGENT_H
+
+#include <stdbool.h>
+
+struct container;
+struct loop;
+
+struct agent {
+	struct loop *loop;
+	int sandbox_fd;		/* /dev/bulkhead, or -1 */
+	const char *run_dir;	/* holds shares/, root/ and overlay/ */
+	const char *cgroup_dir; /* where the cgroup tree is mounted */
+	int cgroup_fd;		/* of it; -1 until boot_finish */
+	bool finished_boot;
+	struct container *containers;
+};
+
+#endif

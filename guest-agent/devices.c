@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest-agent/devices.h"
+
+#include "common/auto.h"
+#include "guest-agent/errtext.h"
+#include "guest-agent/kernel.h"
+#include "guest-agent/paths.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+/* OCI runtime specification, config-linux.md, "Default Devices" and runtime-linux.md, "Dev symbolic links". */
+static const agent_Device default_devices[] = {
+	{ (char *)"/dev/null", S_IFCHR | 0666, 1, 3, 0, 0 },   { (char *)"/dev/zero", S_IFCHR | 0666, 1, 5, 0, 0 },
+	{ (char *)"/dev/full", S_IFCHR | 0666, 1, 7, 0, 0 },   { (char *)"/dev/random", S_IFCHR | 0666, 1, 8, 0, 0 },
+	{ (char *)"/dev/urandom", S_IFCHR | 0666, 1, 9, 0, 0 }, { (char *)"/dev/tty", S_IFCHR | 0666, 5, 0, 0, 0 },
+};
+
+static const struct {
+	const char *path, *target;
+} default_links[] = {
+	{ "/dev/fd", "/proc/self/fd" },	      { "/dev/stdin", "/proc/self/fd/0" }, { "/dev/stdout", "/proc/self/fd/1" },
+	{ "/dev/stderr", "/proc/self/fd/2" }, { "/dev/core", "/proc/kcore" },	   { "/dev/ptmx", "pts/ptmx" },
+};
+
+/* The guest's own node of the same name and number, bound to an empty file. */
+static int bind_device(int dir, const char *name, const agent_Device *device)
+{
+	struct stat status;
+	auto_fd int tree = kernel_open_tree(AT_FDCWD, device->path, KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC);
+
+	if (tree < 0 || fstat(tree, &status) < 0)
+		return -1;
+	if ((status.st_mode & S_IFMT) != (device->mode & S_IFMT) ||
+	    status.st_rdev != makedev(device->major, device->minor)) {
+		errno = ENODEV;
+		return -1;
+	}
+	auto_fd int made = openat(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0666);
+	auto_fd int target = made < 0 ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (target < 0)
+		return -1;
+	return kernel_move_mount(tree, "", target, "", KERNEL_MOVE_F_EMPTY_PATH | KERNEL_MOVE_T_EMPTY_PATH);
+}
+
+static int make_device(const struct rootfs *rootfs, const agent_Device *device, struct err *err)
+{
+	char name[NAME_MAX + 1];
+	const char *path = message_text(device->path);
+	mode_t mode = (mode_t)device->mode;
+	auto_fd int dir = path_make_parent(rootfs->root_fd, path, name);
+
+	if (dir < 0)
+		return errtext_set(err, "creating device %s", path);
+	/* One that is there is as good if it is the same. */
+	struct stat status;
+	if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+		if ((status.st_mode & S_IFMT) == (mode & S_IFMT) &&
+		    (S_ISFIFO(mode) || status.st_rdev == makedev(device->major, device->minor)))
+			return 0;
+		return err_set(err, EEXIST, "creating device %s: something else is there", path);
+	}
+	if (mknodat(dir, name, mode, S_ISFIFO(mode) ? 0 : makedev(device->major, device->minor)) < 0) {
+		if (errno != EPERM || bind_device(dir, name, device) < 0)
+			return errtext_set(err, "creating device %s", path);
+		return 0;
+	}
+	/* The umask is not in the way (launch.c sets it to 0). We made it, so it is no link. */
+	if (fchownat(dir, name, device->uid, device->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return errtext_set(err, "giving device %s to %u:%u", path, device->uid, device->gid);
+	return 0;
+}
+
+static int make_link(const struct rootfs *rootfs, const char *path, const char *target, struct err *err)
+{
+	char name[NAME_MAX + 1];
+	auto_fd int dir = path_make_parent(rootfs->root_fd, path, name);
+
+	if (dir < 0 || (symlinkat(target, dir, name) < 0 && errno != EEXIST))
+		return errtext_set(err, "creating link %s", path);
+	return 0;
+}
+
+int devices_make_defaults(const struct rootfs *rootfs, struct err *err)
+{
+	for (size_t i = 0; i < sizeof default_devices / sizeof *default_devices; i++) {
+		if (make_device(rootfs, &default_devices[i], err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < sizeof default_links / sizeof *default_links; i++) {
+		/* The guest's kernel may have been built without it. */
+		if (strcmp(default_links[i].target, "/proc/kcore") == 0 &&
+		    faccessat(rootfs->proc_fd, "kcore", F_OK, 0) < 0)
+			continue;
+		if (make_link(rootfs, default_links[i].path, default_links[i].target, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int devices_make(const struct rootfs *rootfs, const agent_Container *container, struct err *err)
+{
+	for (size_t i = 0; i < container->devices_count; i++) {
+		if (make_device(rootfs, &container->devices[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order is that of the OCI runtime specification and of runc: what needs the guest's rights and sees its file tree
+ * first; then the step into the container; then, one after the other, the rights go away.
+ */
+#include "guest-agent/launch.h"
+
+#include "common/auto.h"
+#include "guest-agent/devices.h"
+#include "guest-agent/errtext.h"
+#include "guest-agent/hooks.h"
+#include "guest-agent/kernel.h"
+#include "guest-agent/masks.h"
+#include "guest-agent/mounts.h"
+#include "guest-agent/namespaces.h"
+#include "guest-agent/paths.h"
+#include "guest-agent/program.h"
+#include "guest-agent/rootfs.h"
+#include "guest-agent/security.h"
+#include "guest-agent/sync.h"
+#include "guest-agent/sysctl.h"
+#include "guest-agent/terminal.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { SYNC_FD = 3 };
+
+/*
+ * Of the agent's descriptors the child keeps its standard streams and the way back to the agent. The others are other
+ * containers' pipes and connections, which would not see their end of file while we hold them.
+ */
+static int take_descriptors(const struct launch *launch, struct err *err)
+{
+	/* Above all we place here, so that no dup2 overwrites what is still to be moved. */
+	int sync_fd = fcntl(launch->sync_fd, F_DUPFD_CLOEXEC, 16);
+	int stdio[3];
+
+	for (int i = 0; i < 3; i++) {
+		stdio[i] = launch->stdio[i] < 0 ? -1 : fcntl(launch->stdio[i], F_DUPFD_CLOEXEC, 16);
+		if (launch->stdio[i] >= 0 && stdio[i] < 0)
+			return errtext_set(err, "standard streams");
+	}
+	for (int i = 0; i < 3; i++) {
+		if (stdio[i] >= 0 && dup2(stdio[i], i) < 0)
+			return errtext_set(err, "standard streams");
+	}
+	if (sync_fd < 0 || dup3(sync_fd, SYNC_FD, O_CLOEXEC) < 0 || kernel_close_range(SYNC_FD + 1, ~0u, 0) < 0)
+		return errtext_set(err, "descriptors");
+	return 0;
+}
+
+/* The agent ignores and blocks signals; a new program expects neither. */
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int signal_number = 1; signal_number < NSIG; signal_number++)
+		signal(signal_number, SIG_DFL); /* some cannot be set, and need not */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void __attribute__((noreturn)) fail(int sync_fd, const struct err *err)
+{
+	sync_send(sync_fd, SYNC_FAILED, err, -1);
+	_exit(1);
+}
+
+/* In a user namespace we come as nobody; its root is who may do all this. Not mapped: then stay nobody. */
+static void become_namespace_root(void)
+{
+	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
+		return;
+}
+
+static int open_terminal(const struct launch *launch, int root_fd, struct terminal *terminal, struct err *err)
+{
+	if (!launch->process->terminal)
+		return 0;
+	if (terminal_create(root_fd, launch->process, terminal, err) < 0)
+		return -1;
+	if (launch->container && terminal_mount_console(root_fd, terminal->slave, err) < 0)
+		return -1;
+	return 0;
+}
+
+static int set_names(const agent_Container *container, struct err *err)
+{
+	const char *host = message_text(container->hostname);
+	const char *domain = message_text(container->domainname);
+
+	if (*host && sethostname(host, strlen(host)) < 0)
+		return errtext_set(err, "setting the host name to \"%.100s\"", host);
+	if (*domain && setdomainname(domain, strlen(domain)) < 0)
+		return errtext_set(err, "setting the domain name to \"%.100s\"", domain);
+	return 0;
+}
+
+/* The working directory is made while root may still write to the file system. What is there is left alone. */
+static int make_directory(const struct rootfs *rootfs, const agent_Process *process, struct err *err)
+{
+	const char *cwd = message_text(process->cwd);
+	auto_fd int fd = *cwd ? path_make(rootfs->root_fd, cwd, true) : -1;
+
+	/* On a read-only file system it may be missing; then entering it will say so. */
+	if (*cwd && fd < 0 && errno != EROFS && errno != EACCES && errno != EPERM)
+		return errtext_set(err, "creating the working directory \"%.300s\"", cwd);
+	return 0;
+}
+
+static int build_container(const struct launch *launch, struct terminal *terminal, struct err *err)
+{
+	const agent_Container *container = launch->container;
+	struct rootfs rootfs;
+
+	umask(0);
+	if (launch->new_cgroup_namespace && unshare(CLONE_NEWCGROUP) < 0)
+		return errtext_set(err, "creating the cgroup namespace");
+	if (launch->new_network_namespace && namespaces_bring_up_loopback() < 0)
+		return errtext_set(err, "bringing up the loopback interface");
+	if (rootfs_mount(&rootfs, launch->run_dir, container, err) < 0 || mounts_apply(&rootfs, container, err) < 0)
+		return -1;
+	if (mounts_have_own_dev(container) && devices_make_defaults(&rootfs, err) < 0)
+		return -1;
+	if (devices_make(&rootfs, container, err) < 0 || open_terminal(launch, rootfs.root_fd, terminal, err) < 0)
+		return -1;
+	if (make_directory(&rootfs, launch->process, err) < 0 || mounts_make_read_only(&rootfs, container, err) < 0)
+		return -1;
+	if (sysctl_apply(rootfs.proc_fd, container, err) < 0 || set_names(container, err) < 0)
+		return -1;
+	if (masks_apply(&rootfs, container, err) < 0)
+		return -1;
+	return rootfs_enter(&rootfs, container, err);
+}
+
+static int join_container(const struct launch *launch, struct terminal *terminal, struct err *err)
+{
+	auto_fd int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root_fd < 0)
+		return errtext_set(err, "the container's root");
+	return open_terminal(launch, root_fd, terminal, err);
+}
+
+static int prepare(const struct launch *launch, struct program *program, int *master, struct err *err)
+{
+	struct terminal terminal = { .master = -1, .slave = -1 };
+
+	if (launch->in_user_namespace)
+		become_namespace_root();
+	if (setsid() < 0)
+		return errtext_set(err, "starting a session");
+	if (security_join_keyring(launch->id, err) < 0)
+		return -1;
+	if ((launch->container ? build_container(launch, &terminal, err) : join_container(launch, &terminal, err)) < 0)
+		return -1;
+	if (terminal.slave >= 0 && terminal_take(terminal.slave, err) < 0)
+		return -1;
+	close_fd(&terminal.slave);
+	*master = terminal.master;
+	return program_prepare(program, launch->process, err);
+}
+
+void launch_main(void *arg)
+{
+	const struct launch *launch = arg;
+	struct program program;
+	struct err err = ERR_INIT;
+	int master = -1;
+
+	if (take_descriptors(launch, &err) < 0)
+		fail(launch->sync_fd, &err);
+	reset_signals();
+	sync_await(SYNC_FD, SYNC_GO);
+	if (prepare(launch, &program, &master, &err) < 0)
+		fail(SYNC_FD, &err);
+	if (sync_send(SYNC_FD, SYNC_READY, NULL, master) < 0)
+		_exit(1);
+	close_fd(&master);
+
+	sync_await(SYNC_FD, SYNC_START);
+	if (launch->container && hooks_run(launch->container, &err) < 0)
+		fail(SYNC_FD, &err);
+	/* Nothing but the socket should be left; whatever is, does not get into the program. */
+	kernel_close_range(SYNC_FD, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+	if (program_exec(&program, &err) < 0)
+		fail(SYNC_FD, &err);
+	_exit(1);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pump.h - bytes from one descriptor to another, through a bounded buffer, neither lost nor piled up.
+ *
+ * While the sink does not take more, the source is not read, so whoever writes into it stops. The pump owns both
+ * descriptors and ends by itself, calling `ended` once: at the end of file of the source, after the last byte was
+ * written, or as soon as the sink has gone. It closes nothing before pump_destroy.
+ */
+#ifndef BULKHEAD_AGENT_PUMP_H
+#define BULKHEAD_AGENT_PUMP_H
+
+#include <stddef.h>
+
+struct loop;
+struct pump;
+
+/* `ended` may destroy the pump. */
+typedef void pump_ended(void *arg);
+
+/*
+ * Takes both descriptors, also when it fails; they are set to not block. A terminal's master counts as ended when no
+ * process has the other side open. NULL when out of memory or descriptors.
+ */
+struct pump *pump_create(struct loop *loop, int source, int sink, pump_ended *ended, void *arg);
+void pump_destroy(struct pump *pump); /* NULL is fine */
+
+/*
+ * The process whose bytes these are has ended: what is in the source now is the rest; some other process may hold the
+ * source open and go on writing. `hidden` is how much more than FIONREAD tells may be there (a terminal has such
+ * places). May call `ended` before it returns.
+ */
+void pump_drain(struct pump *pump, size_t hidden);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stdio.h - the standard streams of one process, and the connections they are attached to.
+ *
+ * Three pipes, or a terminal's master (stream 0, both ways). The process may write before the host attaches: the bytes
+ * wait in the pipe, and the writer waits when it is full. When the process ends, what its streams hold is still
+ * delivered, and then the connections close, even if a grandchild keeps the other end of a pipe.
+ */
+#ifndef BULKHEAD_AGENT_STDIO_H
+#define BULKHEAD_AGENT_STDIO_H
+
+#include <stdbool.h>
+
+struct err;
+struct loop;
+struct stdio;
+
+/* Empty: no pipes, no terminal. NULL when out of memory. */
+struct stdio *stdio_create(struct loop *loop);
+void stdio_destroy(struct stdio *io); /* closes everything, also attached connections; NULL is fine */
+
+/*
+ * Makes three pipes; the process's ends go to `out` (the caller closes them). They belong to uid and gid, so that a
+ * process that is not root may open /dev/stdout.
+ */
+int stdio_make_pipes(struct stdio *io, unsigned uid, unsigned gid, int out[3], struct err *err);
+
+/* Takes the master of a terminal. */
+void stdio_set_terminal(struct stdio *io, int master);
+
+/* 0, or -1 with the error: no such stream, or attached before. The connection is not touched yet. */
+int stdio_check_attach(const struct stdio *io, unsigned stream, struct err *err);
+
+/* Takes the connection, after stdio_check_attach. */
+void stdio_attach(struct stdio *io, unsigned stream, int connection);
+
+/* The size of the terminal. */
+int stdio_resize(struct stdio *io, unsigned rows, unsigned columns, struct err *err);
+
+/* The process has ended: deliver what is left, then close the connections. */
+void stdio_process_ended(struct stdio *io);
+
+/* True while bytes are being delivered. */
+bool stdio_is_busy(const struct stdio *io);
+
+/* True when every output was attached and delivered to its end: nothing is lost by forgetting the process. */
+bool stdio_is_delivered(const struct stdio *io);
+
+#endif
