@@ -108,7 +108,7 @@ struct session {
 	int wait_status;
 	int guest_pid;
 	uint32_t next_id;
-	struct winsize size; /* as the guest knows it */
+	struct winsize size; /* as we told the guest; what its description said we don't know */
 	char why[ERR_TEXT_MAX];
 };
 
@@ -345,7 +345,7 @@ static void send_size(struct session *s)
 static enum state hand_over(struct session *s)
 {
 	set_timer(s, 0);
-	send_size(s); /* the engine may have set it by now */
+	send_size(s); /* what the engine has set by now; later changes are signals */
 	tell_command(s, SYNC_CREATED, s->guest_pid, "");
 	return HANDING_OVER;
 }
@@ -616,7 +616,7 @@ static void signal_ready(void *arg, uint32_t events)
 		return;
 	int number = (int)info.ssi_signo;
 	if (number == SIGWINCH && s->terminal_size_fd >= 0) {
-		if (s->state == RUNNING)
+		if (s->state == RUNNING || s->state == HANDING_OVER)
 			send_size(s);
 	} else if ((s->state == RUNNING || s->state == HANDING_OVER) && s->control) {
 		forward(s, number);
@@ -652,8 +652,6 @@ static int open_fds(struct session *s, struct err *err)
 		return err_set_errno(err, "cannot wait for signals");
 	/* A copy for sizes: the stream's end closes the other one. */
 	s->terminal_size_fd = s->terminal_fd >= 0 ? fcntl(s->terminal_fd, F_DUPFD_CLOEXEC, 3) : -1;
-	if (s->terminal_size_fd >= 0)
-		ioctl(s->terminal_size_fd, TIOCGWINSZ, &s->size);
 	s->signal_watch = loop_add_fd(s->loop, s->signal_fd, EPOLLIN, signal_ready, s);
 	s->timer_watch = loop_add_fd(s->loop, s->timer_fd, EPOLLIN, timer_ready, s);
 	s->sync_watch = loop_add_fd(s->loop, s->sync_fd, EPOLLIN, sync_ready, s);
