@@ -581,6 +581,31 @@ static void config_bundle_missing_or_bad_is_refused_by_name(void **state)
 	assert_string_equal(err.text, expected);
 }
 
+/* What engines really write, and the seeds of the fuzzer: all of them are good. */
+static void config_samples_of_engines_are_read(void **state)
+{
+	static const char *const names[] = {
+		"cri-container", "cri-sandbox", "crun-spec", "ctr",	  "docker", "docker-privileged",
+		"everything",	 "podman",	"runc-spec", "runc-spec-rootless",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		struct oci_seccomp_program program = { 0 };
+		struct oci_config *config = NULL;
+		struct err err = ERR_INIT;
+		char path[128];
+
+		snprintf(path, sizeof path, "tests/fuzz/seeds/config/%s.json", names[i]);
+		if (oci_config_load(path, &config, &err) < 0)
+			fail_msg("%s", err.text);
+		if (config->has_seccomp && oci_seccomp_compile(&config->seccomp, &program, &err) < 0)
+			fail_msg("%s: %s", path, err.text);
+		free(program.filter);
+		oci_config_destroy(config);
+	}
+}
+
 static void process_file_is_read_or_refused_by_name(void **state)
 {
 	struct oci_process *process = NULL;
@@ -616,6 +641,7 @@ int main(void)
 		cmocka_unit_test(resources_members_are_read),
 		cmocka_unit_test(config_bundle_directory_or_file_is_read),
 		cmocka_unit_test(config_bundle_missing_or_bad_is_refused_by_name),
+		cmocka_unit_test(config_samples_of_engines_are_read),
 		cmocka_unit_test(process_file_is_read_or_refused_by_name),
 	};
 
