@@ -10,6 +10,10 @@ static void set_text(struct err *err, const char *format, va_list args)
 {
 	if (vsnprintf(err->text, sizeof err->text, format, args) < 0)
 		err->text[0] = '\0';
+	/* Names of files and values of users are in it: none may break the line, or speak to the terminal. */
+	for (char *c = err->text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
 }
 
 int err_set(struct err *err, int code, const char *format, ...)

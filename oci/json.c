@@ -230,10 +230,6 @@ int oci_json_refuse(const struct oci_json *at, struct err *err, const char *form
 		text[0] = '\0';
 	va_end(args);
 	err_set(err, EINVAL, "%s: %s", path[0] ? path : "document", text);
-	/* Names and values come from the document: they must not break the line, or the terminal. */
-	for (char *c = err->text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
 	return -1;
 }
 
