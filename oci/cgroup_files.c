@@ -18,8 +18,7 @@
 
 enum { PERIOD_DEFAULT_US = 100000 };
 
-static void __attribute__((format(printf, 3, 4)))
-put(struct oci_map *out, const char *file, const char *format, ...)
+static void __attribute__((format(printf, 3, 4))) put(struct oci_map *out, const char *file, const char *format, ...)
 {
 	char *value = NULL;
 	va_list args;
@@ -58,8 +57,7 @@ static int put_memory(const struct oci_memory *m, bool host, uint64_t overhead, 
 	if (limit == -1 && swap == 0)
 		swap = -1;
 	if (swap > 0 && limit <= 0)
-		return err_set(err, EINVAL,
-			       "linux.resources.memory.swap: cannot be limited without a limit of memory");
+		return err_set(err, EINVAL, "linux.resources.memory.swap: cannot be limited without a limit of memory");
 	if (swap > 0 && swap < limit)
 		return err_set(err, EINVAL,
 			       "linux.resources.memory.swap: %" PRId64 " is below the limit of memory %" PRId64

@@ -100,8 +100,7 @@ static int parse_host_names(const struct oci_json *document, struct oci_config *
 		if (strlen(*names[i]) > HOST_NAME_MAX)
 			return oci_json_refuse(&at, err, "longer than %d bytes", HOST_NAME_MAX);
 		if (!oci_namespaces_find(&out->namespaces, CLONE_NEWUTS))
-			return oci_json_refuse(&at, err,
-					       "cannot be set without a uts namespace in linux.namespaces");
+			return oci_json_refuse(&at, err, "cannot be set without a uts namespace in linux.namespaces");
 	}
 	return 0;
 }
@@ -150,8 +149,7 @@ static int parse_sysctl(const struct oci_json *linux_object, struct oci_config *
 		const char *name = out->sysctl.items[i].key;
 		struct oci_json at = { .parent = &member, .key = name };
 
-		if (!name[0] || strchr("./", name[0]) || strstr(name, "..") || strstr(name, "/.") ||
-		    strlen(name) > 255)
+		if (!name[0] || strchr("./", name[0]) || strstr(name, "..") || strstr(name, "/.") || strlen(name) > 255)
 			return oci_json_refuse(&at, err, "is no name of a kernel parameter");
 	}
 	return found;
@@ -233,10 +231,9 @@ static int refuse_unsupported(const struct oci_json *linux_object, struct err *e
 static int parse_linux(const struct oci_json *document, struct oci_config *out, struct err *err)
 {
 	static const char *const known[] = {
-		"namespaces",  "uidMappings", "gidMappings",   "timeOffsets", "devices",
-		"cgroupsPath", "resources",   "sysctl",        "seccomp",     "rootfsPropagation",
-		"maskedPaths", "mountLabel",  "readonlyPaths", "personality", "intelRdt",
-		"netDevices",  NULL,
+		"namespaces",    "uidMappings", "gidMappings", "timeOffsets",       "devices",     "cgroupsPath",
+		"resources",     "sysctl",      "seccomp",     "rootfsPropagation", "maskedPaths", "mountLabel",
+		"readonlyPaths", "personality", "intelRdt",    "netDevices",        NULL,
 	};
 	struct oci_json linux_object, at;
 	int found = oci_json_object(document, "linux", &linux_object, err);
@@ -294,8 +291,8 @@ static int check_whole(const struct oci_json *document, const struct oci_config 
 static int parse_document(const struct oci_json *document, struct oci_config *out, struct err *err)
 {
 	static const char *const known[] = {
-		"ociVersion", "process", "root",  "hostname", "domainname", "mounts",
-		"hooks",      "linux",   "vm",    "annotations", NULL,
+		"ociVersion", "process", "root", "hostname",    "domainname", "mounts",
+		"hooks",      "linux",   "vm",   "annotations", NULL,
 	};
 
 	if (parse_version(document, out, err) < 0 || parse_process(document, out, err) < 0 ||

@@ -39,10 +39,11 @@ static int describe_namespaces(const struct oci_config *config, const struct oci
 			if (context->container_of_namespace)
 				container = context->container_of_namespace(context->arg, ns->clone_flag, ns->path);
 			if (!container)
-				return err_set(err, ENOTSUP,
-					       "linux.namespaces: %s namespace %s is not of a container in this virtual "
-					       "machine, and a virtual machine cannot join one of the host",
-					       oci_namespace_name(ns->clone_flag), ns->path);
+				return err_set(
+					err, ENOTSUP,
+					"linux.namespaces: %s namespace %s is not of a container in this virtual "
+					"machine, and a virtual machine cannot join one of the host",
+					oci_namespace_name(ns->clone_flag), ns->path);
 		}
 		add_namespace(out, ns->clone_flag, container);
 	}
@@ -75,8 +76,8 @@ static int describe_devices(const struct oci_config *config, const struct oci_de
 	for (size_t i = 0; i < config->devices.count; i++) {
 		auto_free char *what = oci_format("linux.devices[%zu]", i);
 
-		if (oci_describe_device(config, context->sysfs ? context->sysfs : "/sys", &config->devices.items[i], what,
-					out, err) < 0)
+		if (oci_describe_device(config, context->sysfs ? context->sysfs : "/sys", &config->devices.items[i],
+					what, out, err) < 0)
 			return -1;
 	}
 	if (oci_device_filter(&config->resources.device_rules, &filter, &count, err) < 0)
@@ -136,16 +137,17 @@ static int describe_hook_state(const struct oci_describe_context *context, agent
 	if (out->start_container_hooks_count == 0)
 		return 0;
 	if (length > PB_SIZE_MAX)
-		return err_set(err, E2BIG,
-			       "hooks.startContainer: the state they are to read has %zu bytes, at most %d are possible "
-			       "(long annotations?)",
-			       length, PB_SIZE_MAX);
+		return err_set(
+			err, E2BIG,
+			"hooks.startContainer: the state they are to read has %zu bytes, at most %d are possible "
+			"(long annotations?)",
+			length, PB_SIZE_MAX);
 	out->hook_state = oci_message_bytes(context->hook_state, length);
 	return 0;
 }
 
-int oci_describe(const struct oci_config *config, const struct oci_describe_context *context,
-		 agent_CreateRequest *out, struct oci_shares *shares, struct err *err)
+int oci_describe(const struct oci_config *config, const struct oci_describe_context *context, agent_CreateRequest *out,
+		 struct oci_shares *shares, struct err *err)
 {
 	*out = (agent_CreateRequest)agent_CreateRequest_init_zero;
 	*shares = (struct oci_shares){ 0 };
@@ -164,7 +166,8 @@ int oci_describe(const struct oci_config *config, const struct oci_describe_cont
 	oci_message_strings(&container->readonly_paths_count, &container->readonly_paths, &config->readonly_paths);
 	if (config->mount_label && config->mount_label[0])
 		log_debug("linux.mountLabel: the guest has no SELinux, ignored");
-	if (describe_hook_state(context, container, err) < 0 || describe_namespaces(config, context, container, err) < 0 ||
+	if (describe_hook_state(context, container, err) < 0 ||
+	    describe_namespaces(config, context, container, err) < 0 ||
 	    oci_describe_mounts(config, context, container, shares, err) < 0 ||
 	    describe_devices(config, context, container, err) < 0 || describe_cgroup(config, container, err) < 0)
 		return -1;

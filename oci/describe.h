@@ -28,7 +28,7 @@ struct oci_share {
 	char name[OCI_SHARE_NAME_MAX + 1];
 	char *path; /* absolute, on the host; NULL with `fs_type` */
 	bool is_file;
-	bool recursive; /* with the mounts below it */
+	bool recursive;                                /* with the mounts below it */
 	bool readonly, nosuid, nodev, noexec, noatime; /* of the whole share: the guest cannot talk its way around */
 	bool readonly_recursive; /* also of the mounts below it; the others hold for the top mount alone */
 	/* Id mapping of the detached mount (mount_setattr); both empty: none. */
@@ -44,14 +44,14 @@ struct oci_shares {
 };
 
 struct oci_describe_context {
-	const char *id; /* of the container */
+	const char *id;           /* of the container */
 	const char *share_prefix; /* put before every share's name (more than one container in a VM); NULL: none */
-	bool root_overlay; /* `bulkhead do`: writes to the root are thrown away */
+	bool root_overlay;        /* `bulkhead do`: writes to the root are thrown away */
 	/* The state document for startContainer hooks (see common/agent.proto); NULL: none. */
 	const char *hook_state;
 	/*
-	 * The id of the container, in the same VM, whose namespace of that kind `path` is; NULL: it is none of ours. The
-	 * callback may be NULL: then nothing can be joined.
+	 * The id of the container, in the same VM, whose namespace of that kind `path` is; NULL: it is none of ours.
+	 * The callback may be NULL: then nothing can be joined.
 	 */
 	const char *(*container_of_namespace)(void *arg, uint32_t clone_flag, const char *path);
 	void *arg;
@@ -59,8 +59,8 @@ struct oci_describe_context {
 };
 
 /* Release `out` with pb_release(agent_CreateRequest_fields, out) and destroy `shares`, also after a failure. */
-int oci_describe(const struct oci_config *config, const struct oci_describe_context *context,
-		 agent_CreateRequest *out, struct oci_shares *shares, struct err *err);
+int oci_describe(const struct oci_config *config, const struct oci_describe_context *context, agent_CreateRequest *out,
+		 struct oci_shares *shares, struct err *err);
 
 /*
  * One process of `config`'s container: its own, or one of exec. seccomp and personality are the container's.

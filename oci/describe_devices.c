@@ -66,7 +66,9 @@ int oci_describe_device(const struct oci_config *config, const char *sysfs, cons
 	out->devices = oci_grow(out->devices, out->devices_count, sizeof *out->devices);
 	out->devices[out->devices_count++] = (agent_Device){
 		.path = oci_strdup(device->path),
-		.mode = device->mode | (device->type == 'b' ? S_IFBLK : device->type == 'p' ? S_IFIFO : S_IFCHR),
+		.mode = device->mode | (device->type == 'b'   ? S_IFBLK
+					: device->type == 'p' ? S_IFIFO
+							      : S_IFCHR),
 		.major = device->major,
 		.minor = device->minor,
 		.uid = device->uid,

@@ -24,7 +24,8 @@ static struct oci_share *add_share(const struct oci_describe_context *context, s
 	shares->items = oci_grow(shares->items, shares->count, sizeof *shares->items);
 	struct oci_share *share = &shares->items[shares->count++];
 
-	int n = snprintf(share->name, sizeof share->name, "%s%s", context->share_prefix ? context->share_prefix : "", name);
+	int n = snprintf(share->name, sizeof share->name, "%s%s", context->share_prefix ? context->share_prefix : "",
+			 name);
 	if (n < 0 || (size_t)n >= sizeof share->name) {
 		err_set(err, ENAMETOOLONG, "share prefix %s: too long", context->share_prefix);
 		return NULL;
@@ -134,7 +135,8 @@ static bool use_guest_view(const struct oci_mount *mount, const char *path, agen
 	 * share inside the container, which is nearly everyone.
 	 */
 	if (is_same_path(mount->destination, "/dev/shm") && statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC) {
-		data = oci_format("mode=1777,size=%llu", (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
+		data = oci_format("mode=1777,size=%llu",
+				  (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
 		fill_plain(mount, "tmpfs", "shm", data, out);
 		return true;
 	}

@@ -33,8 +33,9 @@ struct program {
 static void emit(struct program *p, uint8_t code, uint8_t to, uint8_t from, int16_t offset, int32_t value)
 {
 	p->code = oci_grow(p->code, p->count, sizeof *p->code);
-	p->code[p->count++] =
-		(struct bpf_insn){ .code = code, .dst_reg = to & 15, .src_reg = from & 15, .off = offset, .imm = value };
+	p->code[p->count++] = (struct bpf_insn){
+		.code = code, .dst_reg = to & 15, .src_reg = from & 15, .off = offset, .imm = value
+	};
 }
 
 static void emit_answer(struct program *p, int answer)
@@ -100,12 +101,14 @@ static void emit_rule(struct program *p, const struct oci_device_rule *rule)
 		p->code[tests[i]].off = (int16_t)(p->count - tests[i] - 1);
 }
 
-#define DEFAULT(t, a, b, acc) { .allow = true, .type = t, .major = a, .minor = b, .access = acc }
+#define DEFAULT(t, a, b, acc)                                                   \
+	{                                                                       \
+		.allow = true, .type = t, .major = a, .minor = b, .access = acc \
+	}
 
 /* They come after the container's rules, as with runc: no rule can take the default devices away. */
 static const struct oci_device_rule defaults[] = {
-	DEFAULT('c', -1, -1, OCI_DEVICE_MKNOD),
-	DEFAULT('b', -1, -1, OCI_DEVICE_MKNOD),
+	DEFAULT('c', -1, -1, OCI_DEVICE_MKNOD), DEFAULT('b', -1, -1, OCI_DEVICE_MKNOD),
 	DEFAULT('c', 1, 3, ACCESS_ALL),    /* null */
 	DEFAULT('c', 1, 5, ACCESS_ALL),    /* zero */
 	DEFAULT('c', 1, 7, ACCESS_ALL),    /* full */
@@ -133,9 +136,10 @@ int oci_device_filter(const struct oci_device_rules *rules, struct bpf_insn **ou
 	for (size_t i = rules->count; i-- > 0 && !decided;) {
 		if (p.count + RULE_INSTRUCTIONS_MAX + 2 > INSTRUCTIONS_MAX) {
 			free(p.code);
-			return err_set(err, E2BIG,
-				       "linux.resources.devices: more rules than fit a device filter of %d instructions",
-				       INSTRUCTIONS_MAX);
+			return err_set(
+				err, E2BIG,
+				"linux.resources.devices: more rules than fit a device filter of %d instructions",
+				INSTRUCTIONS_MAX);
 		}
 		emit_rule(&p, &rules->items[i]);
 		decided = rules->items[i].type == 'a';

@@ -43,8 +43,7 @@ int oci_devices_parse(const struct oci_json *linux_object, struct oci_devices *o
 
 	for (size_t i = 0; found > 0 && i < oci_json_length(&array); i++) {
 		out->items = oci_grow(out->items, out->count, sizeof *out->items);
-		if (oci_json_element(&array, i, &at, err) < 0 ||
-		    parse_device(&at, &out->items[out->count++], err) < 0)
+		if (oci_json_element(&array, i, &at, err) < 0 || parse_device(&at, &out->items[out->count++], err) < 0)
 			return -1;
 	}
 	return found < 0 ? -1 : 0;

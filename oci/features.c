@@ -105,8 +105,7 @@ char *oci_features_text(const char *version)
 	add_linux(features);
 
 	struct json_object *annotations = add_object(features, "annotations");
-	auto_free char *seccomp_text =
-		oci_format("%u.%u.%u", libseccomp->major, libseccomp->minor, libseccomp->micro);
+	auto_free char *seccomp_text = oci_format("%u.%u.%u", libseccomp->major, libseccomp->minor, libseccomp->micro);
 	add_string(annotations, "io.github.seccomp.libseccomp.version", seccomp_text);
 	add_string(annotations, "io.bulkhead.version", version);
 	/* Annotations with this prefix change what the runtime does: engines must not let images set them. */

@@ -29,8 +29,8 @@ static int parse_one(const struct oci_json *at, struct oci_hook *out, struct err
 {
 	int64_t timeout = 0;
 
-	if (oci_json_need_path(at, "path", &out->path, err) < 0 ||
-	    oci_json_strings(at, "args", &out->args, err) < 0 || oci_json_strings(at, "env", &out->env, err) < 0 ||
+	if (oci_json_need_path(at, "path", &out->path, err) < 0 || oci_json_strings(at, "args", &out->args, err) < 0 ||
+	    oci_json_strings(at, "env", &out->env, err) < 0 ||
 	    oci_json_int(at, "timeout", 1, INT_MAX, &timeout, err) < 0)
 		return -1;
 	out->timeout = (unsigned)timeout;

@@ -41,8 +41,17 @@ static struct oci_host_config *make_defaults(void)
 static int refuse_unknown(const struct oci_json *document, struct err *err)
 {
 	static const char *const known[] = {
-		"kernel",        "initrd",    "cmdline",             "default_memory_mib", "max_memory_mib", "reserve_memory_mib",
-		"default_vcpus", "max_vcpus", "allowed_annotations", "log_level",          NULL,
+		"kernel",
+		"initrd",
+		"cmdline",
+		"default_memory_mib",
+		"max_memory_mib",
+		"reserve_memory_mib",
+		"default_vcpus",
+		"max_vcpus",
+		"allowed_annotations",
+		"log_level",
+		NULL,
 	};
 
 	json_object_object_foreach(document->value, name, value)
@@ -100,7 +109,8 @@ static int parse_document(const struct oci_json *document, struct oci_host_confi
 	if (refuse_unknown(document, err) < 0 || parse_file(document, "kernel", &out->kernel, err) < 0 ||
 	    parse_file(document, "initrd", &out->initrd, err) < 0 ||
 	    oci_json_string(document, "cmdline", &out->cmdline, err) < 0 ||
-	    parse_number(document, "max_memory_mib", OCI_VM_MEMORY_MIN_MIB, UINT32_MAX, &out->max_memory_mib, err) < 0 ||
+	    parse_number(document, "max_memory_mib", OCI_VM_MEMORY_MIN_MIB, UINT32_MAX, &out->max_memory_mib, err) <
+		    0 ||
 	    parse_number(document, "default_memory_mib", OCI_VM_MEMORY_MIN_MIB, UINT32_MAX, &out->default_memory_mib,
 			 err) < 0 ||
 	    parse_number(document, "reserve_memory_mib", 0, UINT32_MAX / 2, &out->reserve_memory_mib, err) < 0 ||

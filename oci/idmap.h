@@ -24,8 +24,7 @@ struct oci_id_mappings {
 };
 
 /* 1 if present, 0 if absent, -1 refused. At most 340 entries (user_namespaces(7)), none empty or beyond 2^32. */
-int oci_id_mappings_parse(const struct oci_json *object, const char *key, struct oci_id_mappings *out,
-			  struct err *err);
+int oci_id_mappings_parse(const struct oci_json *object, const char *key, struct oci_id_mappings *out, struct err *err);
 void oci_id_mappings_copy(struct oci_id_mappings *out, const struct oci_id_mappings *from);
 void oci_id_mappings_destroy(struct oci_id_mappings *mappings);
 

@@ -13,9 +13,9 @@
 #endif
 
 static const struct oci_name types[] = {
-	{ "cgroup", CLONE_NEWCGROUP }, { "ipc", CLONE_NEWIPC },   { "mount", CLONE_NEWNS },
-	{ "network", CLONE_NEWNET },   { "pid", CLONE_NEWPID },   { "time", CLONE_NEWTIME },
-	{ "user", CLONE_NEWUSER },     { "uts", CLONE_NEWUTS },   { NULL, 0 },
+	{ "cgroup", CLONE_NEWCGROUP }, { "ipc", CLONE_NEWIPC }, { "mount", CLONE_NEWNS },
+	{ "network", CLONE_NEWNET },   { "pid", CLONE_NEWPID }, { "time", CLONE_NEWTIME },
+	{ "user", CLONE_NEWUSER },     { "uts", CLONE_NEWUTS }, { NULL, 0 },
 };
 
 int oci_namespaces_parse(const struct oci_json *linux_object, struct oci_namespaces *out, struct err *err)

@@ -42,14 +42,10 @@ static const struct oci_name scheduler_policies[] = {
 	{ "SCHED_ISO", 4 },   { "SCHED_IDLE", 5 }, { "SCHED_DEADLINE", 6 }, { NULL, 0 },
 };
 static const struct oci_name scheduler_flags[] = {
-	{ "SCHED_FLAG_RESET_ON_FORK", 0x01 },
-	{ "SCHED_FLAG_RECLAIM", 0x02 },
-	{ "SCHED_FLAG_DL_OVERRUN", 0x04 },
-	{ "SCHED_FLAG_KEEP_POLICY", 0x08 },
-	{ "SCHED_FLAG_KEEP_PARAMS", 0x10 },
-	{ "SCHED_FLAG_UTIL_CLAMP_MIN", 0x20 },
-	{ "SCHED_FLAG_UTIL_CLAMP_MAX", 0x40 },
-	{ NULL, 0 },
+	{ "SCHED_FLAG_RESET_ON_FORK", 0x01 },  { "SCHED_FLAG_RECLAIM", 0x02 },
+	{ "SCHED_FLAG_DL_OVERRUN", 0x04 },     { "SCHED_FLAG_KEEP_POLICY", 0x08 },
+	{ "SCHED_FLAG_KEEP_PARAMS", 0x10 },    { "SCHED_FLAG_UTIL_CLAMP_MIN", 0x20 },
+	{ "SCHED_FLAG_UTIL_CLAMP_MAX", 0x40 }, { NULL, 0 },
 };
 
 /* ioprio_set(2): the class is above 13 bits of level. */
@@ -258,8 +254,22 @@ static int parse_affinity(const struct oci_json *at, struct oci_process *out, st
 int oci_process_parse(const struct oci_json *at, struct oci_process *out, struct err *err)
 {
 	static const char *const known[] = {
-		"args", "env", "cwd", "user", "terminal", "consoleSize", "capabilities", "rlimits", "noNewPrivileges",
-		"oomScoreAdj", "scheduler", "ioPriority", "apparmorProfile", "selinuxLabel", "execCPUAffinity", NULL,
+		"args",
+		"env",
+		"cwd",
+		"user",
+		"terminal",
+		"consoleSize",
+		"capabilities",
+		"rlimits",
+		"noNewPrivileges",
+		"oomScoreAdj",
+		"scheduler",
+		"ioPriority",
+		"apparmorProfile",
+		"selinuxLabel",
+		"execCPUAffinity",
+		NULL,
 	};
 	int64_t oom_score_adj = 0;
 

@@ -50,9 +50,9 @@ struct oci_process {
 	bool has_scheduler;
 	struct oci_scheduler scheduler;
 	bool has_io_priority;
-	uint32_t io_priority; /* as ioprio_set(2) takes it */
+	uint32_t io_priority;                   /* as ioprio_set(2) takes it */
 	char *apparmor_profile, *selinux_label; /* NULL: none; not applied in the guest */
-	uint32_t *cpu_affinity; /* exec only: execCPUAffinity.final, or else .initial; CPU numbers */
+	uint32_t *cpu_affinity;                 /* exec only: execCPUAffinity.final, or else .initial; CPU numbers */
 	size_t cpu_affinity_count;
 };
 

@@ -94,8 +94,9 @@ void oci_resources_destroy(struct oci_resources *resources); /* and itself; NULL
 int oci_resources_guest_files(const struct oci_resources *resources, struct oci_map *out, struct err *err);
 
 /*
- * Files of the cgroup v2 of proxy and monitor on the host; a value of several lines is written line by line. `overhead` is what the VM takes beyond the container's
- * memory, in bytes: it is added to every memory limit. No pids limit: the monitor's threads are not the container's.
+ * Files of the cgroup v2 of proxy and monitor on the host; a value of several lines is written line by line. `overhead`
+ * is what the VM takes beyond the container's memory, in bytes: it is added to every memory limit. No pids limit: the
+ * monitor's threads are not the container's.
  */
 int oci_resources_host_files(const struct oci_resources *resources, uint64_t overhead, struct oci_map *out,
 			     struct err *err);

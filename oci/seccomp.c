@@ -153,7 +153,8 @@ static int parse_arches(const struct oci_json *at, struct oci_seccomp *out, stru
 
 		if (!oci_name_find(arches, names.items[i], &arch)) {
 			struct oci_json member = oci_json_member(at, "architectures");
-			found = oci_json_refuse(&member, err, "\"%s\" is no architecture of libseccomp", names.items[i]);
+			found = oci_json_refuse(&member, err, "\"%s\" is no architecture of libseccomp",
+						names.items[i]);
 			break;
 		}
 		for (size_t k = 0; k < out->arch_count; k++)

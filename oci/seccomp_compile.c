@@ -58,8 +58,8 @@ static int add_rule(scmp_filter_ctx filter, const struct oci_seccomp_rule *rule,
 	} else {
 		for (size_t i = 0; i < rule->arg_count; i++) {
 			const struct oci_seccomp_arg *a = &rule->args[i];
-			conditions[i] = (struct scmp_arg_cmp){ a->index, (enum scmp_compare)a->op, a->value,
-							       a->value_two };
+			conditions[i] =
+				(struct scmp_arg_cmp){ a->index, (enum scmp_compare)a->op, a->value, a->value_two };
 		}
 		result = seccomp_rule_add_array(filter, rule->action, number, (unsigned)rule->arg_count, conditions);
 	}

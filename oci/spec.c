@@ -23,10 +23,9 @@ static const char process_text[] =
 	"  'rlimits': [{ 'type': 'RLIMIT_NOFILE', 'hard': 1024, 'soft': 1024 }],"
 	"  'noNewPrivileges': true }";
 
-static const char first_mounts_text[] =
-	"[ { 'destination': '/proc', 'type': 'proc', 'source': 'proc' },"
-	"  { 'destination': '/dev', 'type': 'tmpfs', 'source': 'tmpfs',"
-	"    'options': ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] } ]";
+static const char first_mounts_text[] = "[ { 'destination': '/proc', 'type': 'proc', 'source': 'proc' },"
+					"  { 'destination': '/dev', 'type': 'tmpfs', 'source': 'tmpfs',"
+					"    'options': ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] } ]";
 static const char pts_text[] =
 	"{ 'destination': '/dev/pts', 'type': 'devpts', 'source': 'devpts',"
 	"  'options': ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'] }";
@@ -45,8 +44,9 @@ static const char rootless_sys_text[] = "{ 'destination': '/sys', 'type': 'none'
 static const char cgroup_text[] = "{ 'destination': '/sys/fs/cgroup', 'type': 'cgroup', 'source': 'cgroup',"
 				  "  'options': ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'] }";
 
-static const char namespaces_text[] = "[ { 'type': 'pid' }, { 'type': 'network' }, { 'type': 'ipc' }, { 'type': 'uts' },"
-				      "  { 'type': 'mount' }, { 'type': 'cgroup' } ]";
+static const char namespaces_text[] =
+	"[ { 'type': 'pid' }, { 'type': 'network' }, { 'type': 'ipc' }, { 'type': 'uts' },"
+	"  { 'type': 'mount' }, { 'type': 'cgroup' } ]";
 static const char rootless_namespaces_text[] =
 	"[ { 'type': 'pid' }, { 'type': 'ipc' }, { 'type': 'uts' }, { 'type': 'mount' }, { 'type': 'cgroup' },"
 	"  { 'type': 'user' } ]";
@@ -109,10 +109,9 @@ char *oci_spec_text(bool rootless)
 	json_object_object_add(spec, "hostname", json_object_new_string("bulkhead"));
 	json_object_object_add(spec, "mounts", make_mounts(rootless));
 	json_object_object_add(spec, "linux", make_linux(rootless));
-	char *text = oci_strdup(json_object_to_json_string_ext(spec, JSON_C_TO_STRING_PRETTY |
-									     JSON_C_TO_STRING_PRETTY_TAB |
-									     JSON_C_TO_STRING_SPACED |
-									     JSON_C_TO_STRING_NOSLASHESCAPE));
+	char *text = oci_strdup(
+		json_object_to_json_string_ext(spec, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_PRETTY_TAB |
+							     JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(spec);
 	return text;
 }

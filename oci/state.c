@@ -17,11 +17,8 @@
 enum { ID_MAX = 1024 };
 
 static const char *const status_names[] = {
-	[OCI_STATUS_CREATING] = "creating",
-	[OCI_STATUS_CREATED] = "created",
-	[OCI_STATUS_RUNNING] = "running",
-	[OCI_STATUS_PAUSED] = "paused",
-	[OCI_STATUS_STOPPED] = "stopped",
+	[OCI_STATUS_CREATING] = "creating", [OCI_STATUS_CREATED] = "created", [OCI_STATUS_RUNNING] = "running",
+	[OCI_STATUS_PAUSED] = "paused",     [OCI_STATUS_STOPPED] = "stopped",
 };
 static_assert(sizeof status_names / sizeof *status_names == OCI_STATUS_COUNT, "one name per status");
 

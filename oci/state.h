@@ -26,9 +26,9 @@ struct oci_state {
 	enum oci_status status;
 	pid_t pid; /* shown as 0 when stopped */
 	const char *bundle;
-	const char *rootfs;  /* absolute; NULL: left out */
-	int64_t created_ns;  /* since 1970; 0: left out */
-	const char *owner;   /* user name; NULL: left out */
+	const char *rootfs;                /* absolute; NULL: left out */
+	int64_t created_ns;                /* since 1970; 0: left out */
+	const char *owner;                 /* user name; NULL: left out */
 	const struct oci_map *annotations; /* NULL: none */
 };
 

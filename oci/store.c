@@ -112,8 +112,9 @@ static int parse_pid(const struct oci_json *at, const char *key, pid_t *out, str
 static int parse_document(const struct oci_json *at, struct oci_store *out, struct err *err)
 {
 	static const char *const known[] = {
-		"version", "id",          "bundle",  "rootfs",  "owner",  "createdNs",  "pid",         "pidStart", "vmmPid",
-		"vmmPidStart", "created", "started", "paused", "cgroupPath", "annotations", "poststop", "extra",  NULL,
+		"version", "id",         "bundle",      "rootfs",      "owner",   "createdNs",
+		"pid",     "pidStart",   "vmmPid",      "vmmPidStart", "created", "started",
+		"paused",  "cgroupPath", "annotations", "poststop",    "extra",   NULL,
 	};
 	uint64_t version;
 
@@ -238,8 +239,9 @@ uint64_t oci_pid_start(pid_t pid)
 	line[n] = '\0';
 	/* The name may hold anything, parentheses and spaces too: count from the last one. */
 	const char *rest = strrchr(line, ')');
-	if (!rest || sscanf(rest + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-			    &state, &start) != 2)
+	if (!rest ||
+	    sscanf(rest + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &state,
+		   &start) != 2)
 		return 0;
 	return state == 'Z' || state == 'X' ? 0 : start;
 }

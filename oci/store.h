@@ -22,11 +22,12 @@ struct err;
 enum { OCI_STORE_VERSION = 1 };
 
 struct oci_store {
-	char *id, *bundle;      /* required */
-	char *rootfs;           /* absolute */
-	char *owner;            /* user name */
+	char *id, *bundle; /* required */
+	char *rootfs;      /* absolute */
+	char *owner;       /* user name */
 	int64_t created_ns;
-	/* The proxy, which is the pid the engine knows, and the monitor; with start times, since pids are reused. 0: none. */
+	/* The proxy, which is the pid the engine knows, and the monitor; with start times, since pids are reused. 0:
+	 * none. */
 	pid_t pid, vmm_pid;
 	uint64_t pid_start, vmm_pid_start; /* field 22 of /proc/PID/stat */
 	/* How far it got. Whether it has ended is not stored: the proxy is there or it isn't. */

@@ -77,7 +77,8 @@ int oci_vm_parse(const struct oci_json *document, struct oci_vm *out, struct err
 		return found;
 	/* A path to a program that a bundle may have run as root: never. */
 	if (refuse_member(&vm, "hypervisor", "not supported: bulkhead runs its own monitor and no other", err) < 0 ||
-	    refuse_member(&vm, "image", "not supported: the guest starts from an initramfs (vm.kernel.initrd)", err) < 0)
+	    refuse_member(&vm, "image", "not supported: the guest starts from an initramfs (vm.kernel.initrd)", err) <
+		    0)
 		return -1;
 	return parse_kernel(&vm, out, err) < 0 || parse_hardware(&vm, out, err) < 0 ? -1 : 1;
 }

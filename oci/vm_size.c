@@ -89,9 +89,10 @@ static int size_memory(const struct oci_config *config, const struct oci_host_co
 	if (mib == 0 && config->vm.memory != 0) {
 		mib = config->vm.memory / MIB;
 		if (mib < OCI_VM_MEMORY_MIN_MIB || mib > host->max_memory_mib)
-			return err_set(err, EINVAL,
-				       "vm.hwConfig.memory: must be from %d to %u MiB (max_memory_mib in %s), not %" PRIu64,
-				       OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib, OCI_HOST_CONFIG_FILE, mib);
+			return err_set(
+				err, EINVAL,
+				"vm.hwConfig.memory: must be from %d to %u MiB (max_memory_mib in %s), not %" PRIu64,
+				OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib, OCI_HOST_CONFIG_FILE, mib);
 	}
 	if (mib == 0 && limit > host->max_memory_mib * MIB)
 		mib = host->max_memory_mib; /* also keeps the sum below from wrapping */
@@ -133,7 +134,8 @@ static int size_vcpus(const struct oci_config *config, const struct oci_host_con
 	uint32_t *list = NULL;
 	size_t cpus = 0;
 
-	if (get_annotation(&config->annotations, OCI_ANNOTATION_VCPUS, 1, host->max_vcpus, "max_vcpus", &vcpus, err) < 0)
+	if (get_annotation(&config->annotations, OCI_ANNOTATION_VCPUS, 1, host->max_vcpus, "max_vcpus", &vcpus, err) <
+	    0)
 		return -1;
 	if (vcpus == 0 && config->vm.vcpus != 0) {
 		vcpus = config->vm.vcpus;

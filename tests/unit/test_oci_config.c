@@ -107,7 +107,8 @@ static void config_refusals_name_the_value(void **state)
 		{ "{'mounts': [{'type': 'proc'}]}", "mounts[0].destination: missing" },
 		{ "{'mounts': [{'destination': '', 'type': 'proc'}]}", "mounts[0]: has an empty destination" },
 		{ "{'mounts': [{'destination': '/a'}]}", "mounts[0]: has no type, and is no bind mount" },
-		{ "{'mounts': [{'destination': '/a', 'options': ['bind']}]}", "mounts[0]: a bind mount without a source" },
+		{ "{'mounts': [{'destination': '/a', 'options': ['bind']}]}",
+		  "mounts[0]: a bind mount without a source" },
 		{ "{'mounts': [{'destination': '/a', 'type': 'tmpfs', 'options': 'ro'}]}",
 		  "mounts[0].options: must be an array of strings" },
 		{ "{'mounts': [{'destination': '/a', 'type': 'tmpfs', 'options': ['idmap']}]}",
@@ -143,7 +144,8 @@ static void config_refusals_name_the_value(void **state)
 		  "linux.timeOffsets: cannot be set without a time namespace in linux.namespaces" },
 		{ "{'linux': {'namespaces': [{'type': 'time'}], 'timeOffsets': {'realtime': {}}}}",
 		  "linux.timeOffsets.realtime: must be \"monotonic\" or \"boottime\"" },
-		{ "{'linux': {'namespaces': [{'type': 'time'}], 'timeOffsets': {'boottime': {'nanosecs': 1000000000}}}}",
+		{ "{'linux': {'namespaces': [{'type': 'time'}], 'timeOffsets': {'boottime': {'nanosecs': "
+		  "1000000000}}}}",
 		  "linux.timeOffsets.boottime.nanosecs: must be from 0 to 999999999, not 1000000000" },
 		{ "{'linux': {'devices': [{'path': '/dev/x', 'type': 'x'}]}}",
 		  "linux.devices[0]: type must be c, u, b or p, not \"x\"" },
@@ -165,8 +167,8 @@ static void config_refusals_name_the_value(void **state)
 		  "linux.personality.flags: no flags are defined" },
 		{ "{'linux': {'intelRdt': {'closID': 'x'}}}",
 		  "linux.intelRdt: not supported: no resctrl group is made for a virtual machine" },
-		{ "{'linux': {'netDevices': {'eth0': {}}}}",
-		  "linux.netDevices: not supported: a network device of the host cannot be moved into a virtual machine" },
+		{ "{'linux': {'netDevices': {'eth0': {}}}}", "linux.netDevices: not supported: a network device of the "
+							     "host cannot be moved into a virtual machine" },
 		/* linux.resources */
 		{ "{'linux': {'resources': {'memory': {'limit': '1g'}}}}",
 		  "linux.resources.memory.limit: must be an integer" },
@@ -200,7 +202,8 @@ static void config_refusals_name_the_value(void **state)
 		  "system call in a virtual machine" },
 		{ "{'linux': {'seccomp': {'defaultAction': 'SCMP_ACT_ALLOW', 'syscalls':"
 		  " [{'names': ['x'], 'action': 'SCMP_ACT_NOTIFY'}]}}}",
-		  "linux.seccomp.syscalls[0].action: SCMP_ACT_NOTIFY is not supported: the listener is on the host, the "
+		  "linux.seccomp.syscalls[0].action: SCMP_ACT_NOTIFY is not supported: the listener is on the host, "
+		  "the "
 		  "system call in a virtual machine" },
 		{ "{'linux': {'seccomp': {'defaultAction': 'ALLOW'}}}",
 		  "linux.seccomp.defaultAction: \"ALLOW\" is none of SCMP_ACT_ALLOW, SCMP_ACT_ERRNO, SCMP_ACT_KILL, "
@@ -272,9 +275,10 @@ static void config_minimal_has_defaults(void **state)
 static void config_unknown_members_are_ignored(void **state)
 {
 	(void)state;
-	oci_config_destroy(load("{'solaris': {}, 'x': 1, 'process': {'y': []}, 'linux': {'memoryPolicy': {'mode': 1},"
-				" 'resources': {'network': {'classID': 5}}}, 'mounts': [{'destination': '/p', 'type': 'proc',"
-				" 'z': {}}]}"));
+	oci_config_destroy(
+		load("{'solaris': {}, 'x': 1, 'process': {'y': []}, 'linux': {'memoryPolicy': {'mode': 1},"
+		     " 'resources': {'network': {'classID': 5}}}, 'mounts': [{'destination': '/p', 'type': 'proc',"
+		     " 'z': {}}]}"));
 }
 
 static void config_older_and_newer_minor_versions_are_read(void **state)
@@ -295,7 +299,8 @@ static void process_members_are_read(void **state)
 		" 'noNewPrivileges': true, 'oomScoreAdj': -500, 'apparmorProfile': 'p', 'selinuxLabel': 'l',"
 		" 'rlimits': [{'type': 'RLIMIT_NOFILE', 'soft': 1024, 'hard': 18446744073709551615}],"
 		" 'scheduler': {'policy': 'SCHED_DEADLINE', 'nice': -5, 'priority': 3,"
-		"  'flags': ['SCHED_FLAG_RESET_ON_FORK', 'SCHED_FLAG_DL_OVERRUN'], 'runtime': 1, 'deadline': 2, 'period': 3},"
+		"  'flags': ['SCHED_FLAG_RESET_ON_FORK', 'SCHED_FLAG_DL_OVERRUN'], 'runtime': 1, 'deadline': 2, "
+		"'period': 3},"
 		" 'ioPriority': {'class': 'IOPRIO_CLASS_BE', 'priority': 4},"
 		" 'execCPUAffinity': {'initial': '9', 'final': '0-1,4,1'}}}");
 	const struct oci_process *p = &config->process;
@@ -357,9 +362,10 @@ static void process_console_size_without_terminal_is_ignored(void **state)
 
 static void process_capabilities_are_bits_and_unknown_ones_ignored(void **state)
 {
-	struct oci_config *config = load("{'process': {'capabilities': {'bounding': ['CAP_CHOWN', 'CAP_KILL'],"
-					 " 'effective': ['CAP_CHECKPOINT_RESTORE'], 'permitted': ['cap_kill', 'CAP_NEW_IN_2040'],"
-					 " 'inheritable': [], 'ambient': ['NET_RAW']}}}");
+	struct oci_config *config =
+		load("{'process': {'capabilities': {'bounding': ['CAP_CHOWN', 'CAP_KILL'],"
+		     " 'effective': ['CAP_CHECKPOINT_RESTORE'], 'permitted': ['cap_kill', 'CAP_NEW_IN_2040'],"
+		     " 'inheritable': [], 'ambient': ['NET_RAW']}}}");
 
 	(void)state;
 	assert_true(config->process.has_capabilities);
@@ -373,8 +379,9 @@ static void process_capabilities_are_bits_and_unknown_ones_ignored(void **state)
 
 static void config_root_hostname_annotations_are_read(void **state)
 {
-	struct oci_config *config = load("{'root': {'path': '/r', 'readonly': true}, 'hostname': 'h', 'domainname': 'd',"
-					 " 'annotations': {'a/b': 'c', 'e': ''}}");
+	struct oci_config *config =
+		load("{'root': {'path': '/r', 'readonly': true}, 'hostname': 'h', 'domainname': 'd',"
+		     " 'annotations': {'a/b': 'c', 'e': ''}}");
 
 	(void)state;
 	assert_string_equal(config->root_path, "/r");
@@ -389,11 +396,11 @@ static void config_root_hostname_annotations_are_read(void **state)
 
 static void config_hooks_are_read_in_order(void **state)
 {
-	struct oci_config *config =
-		load("{'hooks': {'prestart': [{'path': '/a'}], 'createRuntime': [{'path': '/b'}],"
-		     " 'createContainer': [{'path': '/c'}], 'startContainer': [{'path': '/d'}],"
-		     " 'poststart': [{'path': '/e'}],"
-		     " 'poststop': [{'path': '/f', 'args': ['f', '-x'], 'env': ['K=v'], 'timeout': 7}, {'path': '/g'}]}}");
+	struct oci_config *config = load(
+		"{'hooks': {'prestart': [{'path': '/a'}], 'createRuntime': [{'path': '/b'}],"
+		" 'createContainer': [{'path': '/c'}], 'startContainer': [{'path': '/d'}],"
+		" 'poststart': [{'path': '/e'}],"
+		" 'poststop': [{'path': '/f', 'args': ['f', '-x'], 'env': ['K=v'], 'timeout': 7}, {'path': '/g'}]}}");
 
 	(void)state;
 	for (int i = 0; i < OCI_HOOK_COUNT; i++) {
@@ -418,7 +425,8 @@ static void linux_members_are_read(void **state)
 		" 'uidMappings': [{'containerID': 0, 'hostID': 1000, 'size': 10}],"
 		" 'gidMappings': [{'containerID': 1, 'hostID': 2000, 'size': 20}],"
 		" 'timeOffsets': {'boottime': {'secs': -5, 'nanosecs': 7}, 'monotonic': {'secs': 100}},"
-		" 'devices': [{'path': '/dev/f', 'type': 'u', 'major': 10, 'minor': 229, 'fileMode': 8630, 'uid': 1, 'gid': 2},"
+		" 'devices': [{'path': '/dev/f', 'type': 'u', 'major': 10, 'minor': 229, 'fileMode': 8630, 'uid': 1, "
+		"'gid': 2},"
 		"  {'path': '/p', 'type': 'p'}],"
 		" 'cgroupsPath': '/a/b', 'sysctl': {'net.ipv4.ip_forward': '1', 'kernel/shmmax': '5'},"
 		" 'maskedPaths': ['/proc/kcore'], 'readonlyPaths': ['/proc/sys', '/x'],"
@@ -457,8 +465,9 @@ static void linux_members_are_read(void **state)
 
 static void vm_section_is_read_in_both_forms(void **state)
 {
-	struct oci_config *config = load("{'vm': {'kernel': {'path': '/k', 'initrd': '/i', 'parameters': ['a=b', 'c d']},"
-					 " 'hwConfig': {'vcpus': 3, 'memory': 1073741824}}}");
+	struct oci_config *config =
+		load("{'vm': {'kernel': {'path': '/k', 'initrd': '/i', 'parameters': ['a=b', 'c d']},"
+		     " 'hwConfig': {'vcpus': 3, 'memory': 1073741824}}}");
 
 	(void)state;
 	assert_string_equal(config->vm.kernel, "/k");
@@ -475,17 +484,20 @@ static void vm_section_is_read_in_both_forms(void **state)
 
 static void resources_members_are_read(void **state)
 {
-	struct oci_config *config = load(
-		"{'linux': {'resources': {'memory': {'limit': 100, 'reservation': -1, 'swap': 200, 'kernel': 5,"
-		"  'swappiness': 60, 'disableOOMKiller': true, 'checkBeforeUpdate': true},"
-		" 'cpu': {'shares': 1024, 'quota': -1, 'period': 50000, 'burst': 0, 'idle': 1, 'cpus': '0-1', 'mems': '0',"
-		"  'realtimePeriod': 5},"
-		" 'pids': {'limit': 32}, 'hugepageLimits': [{'pageSize': '2MB', 'limit': 9223372036854771712}],"
-		" 'blockIO': {'weight': 10, 'leafWeight': 5, 'weightDevice': [{'major': 8, 'minor': 16, 'weight': 500}],"
-		"  'throttleReadBpsDevice': [{'major': 8, 'minor': 0, 'rate': 600}],"
-		"  'throttleWriteIOPSDevice': [{'major': 8, 'minor': 0, 'rate': 300}]},"
-		" 'devices': [{'allow': false, 'access': 'rwm'}, {'allow': true, 'type': 'c', 'major': 1, 'access': 'rm'}],"
-		" 'unified': {'memory.high': '1'}}}}");
+	struct oci_config *config =
+		load("{'linux': {'resources': {'memory': {'limit': 100, 'reservation': -1, 'swap': 200, 'kernel': 5,"
+		     "  'swappiness': 60, 'disableOOMKiller': true, 'checkBeforeUpdate': true},"
+		     " 'cpu': {'shares': 1024, 'quota': -1, 'period': 50000, 'burst': 0, 'idle': 1, 'cpus': '0-1', "
+		     "'mems': '0',"
+		     "  'realtimePeriod': 5},"
+		     " 'pids': {'limit': 32}, 'hugepageLimits': [{'pageSize': '2MB', 'limit': 9223372036854771712}],"
+		     " 'blockIO': {'weight': 10, 'leafWeight': 5, 'weightDevice': [{'major': 8, 'minor': 16, 'weight': "
+		     "500}],"
+		     "  'throttleReadBpsDevice': [{'major': 8, 'minor': 0, 'rate': 600}],"
+		     "  'throttleWriteIOPSDevice': [{'major': 8, 'minor': 0, 'rate': 300}]},"
+		     " 'devices': [{'allow': false, 'access': 'rwm'}, {'allow': true, 'type': 'c', 'major': 1, "
+		     "'access': 'rm'}],"
+		     " 'unified': {'memory.high': '1'}}}}");
 	const struct oci_resources *r = &config->resources;
 
 	(void)state;
@@ -585,8 +597,8 @@ static void config_bundle_missing_or_bad_is_refused_by_name(void **state)
 static void config_samples_of_engines_are_read(void **state)
 {
 	static const char *const names[] = {
-		"cri-container", "cri-sandbox", "crun-spec", "ctr",	  "docker", "docker-privileged",
-		"everything",	 "podman",	"runc-spec", "runc-spec-rootless",
+		"cri-container",     "cri-sandbox", "crun-spec", "ctr",       "docker",
+		"docker-privileged", "everything",  "podman",    "runc-spec", "runc-spec-rootless",
 	};
 
 	(void)state;

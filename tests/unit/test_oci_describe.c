@@ -89,7 +89,8 @@ static const char *pod_container(void *arg, uint32_t clone_flag, const char *pat
 }
 
 /* %s in the patch is the bundle's directory. */
-static void __attribute__((noinline)) describe_with(struct described *d, struct oci_describe_context *context, const char *patch)
+static void __attribute__((noinline))
+describe_with(struct described *d, struct oci_describe_context *context, const char *patch)
 {
 	char whole[8192];
 
@@ -198,17 +199,19 @@ static void describe_process_members(void **state)
 	struct described d;
 
 	(void)state;
-	describe(&d, "{'process': {'env': ['A=b'], 'cwd': '/tmp', 'terminal': true,"
-		     " 'consoleSize': {'height': 25, 'width': 80},"
-		     " 'user': {'uid': 1, 'gid': 2, 'umask': 63, 'additionalGids': [3, 4]},"
-		     " 'capabilities': {'bounding': ['CAP_KILL'], 'effective': ['CAP_CHOWN'], 'inheritable': ['CAP_FOWNER'],"
-		     "  'permitted': ['CAP_SETUID'], 'ambient': ['CAP_SETGID']},"
-		     " 'rlimits': [{'type': 'RLIMIT_CORE', 'soft': 1, 'hard': 2}], 'noNewPrivileges': true,"
-		     " 'oomScoreAdj': 5, 'scheduler': {'policy': 'SCHED_BATCH', 'nice': 3},"
-		     " 'ioPriority': {'class': 'IOPRIO_CLASS_IDLE'}, 'execCPUAffinity': {'initial': '1'}},"
-		     " 'linux': {'personality': {'domain': 'LINUX32'}, 'seccomp': {'defaultAction': 'SCMP_ACT_ALLOW',"
-		     "  'flags': ['SECCOMP_FILTER_FLAG_LOG'],"
-		     "  'syscalls': [{'names': ['mkdir'], 'action': 'SCMP_ACT_KILL'}]}}}");
+	describe(
+		&d,
+		"{'process': {'env': ['A=b'], 'cwd': '/tmp', 'terminal': true,"
+		" 'consoleSize': {'height': 25, 'width': 80},"
+		" 'user': {'uid': 1, 'gid': 2, 'umask': 63, 'additionalGids': [3, 4]},"
+		" 'capabilities': {'bounding': ['CAP_KILL'], 'effective': ['CAP_CHOWN'], 'inheritable': ['CAP_FOWNER'],"
+		"  'permitted': ['CAP_SETUID'], 'ambient': ['CAP_SETGID']},"
+		" 'rlimits': [{'type': 'RLIMIT_CORE', 'soft': 1, 'hard': 2}], 'noNewPrivileges': true,"
+		" 'oomScoreAdj': 5, 'scheduler': {'policy': 'SCHED_BATCH', 'nice': 3},"
+		" 'ioPriority': {'class': 'IOPRIO_CLASS_IDLE'}, 'execCPUAffinity': {'initial': '1'}},"
+		" 'linux': {'personality': {'domain': 'LINUX32'}, 'seccomp': {'defaultAction': 'SCMP_ACT_ALLOW',"
+		"  'flags': ['SECCOMP_FILTER_FLAG_LOG'],"
+		"  'syscalls': [{'names': ['mkdir'], 'action': 'SCMP_ACT_KILL'}]}}}");
 	const agent_Process *p = &d.request.process;
 	assert_string_equal(p->env[0], "A=b");
 	assert_string_equal(p->cwd, "/tmp");
@@ -247,12 +250,14 @@ static void describe_mounts_keep_their_order(void **state)
 	struct described d;
 
 	(void)state;
-	describe(&d, "{'mounts': [{'destination': '/proc', 'type': 'proc'},"
-		     " {'destination': '/dev', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['nosuid', 'mode=755']},"
-		     " {'destination': '/data', 'source': 'volume', 'options': ['rbind', 'ro', 'nodev', 'rslave', 'rro']},"
-		     " {'destination': '/etc/hosts', 'source': '%s/hosts', 'options': ['bind', 'noexec', 'nosuid']},"
-		     " {'destination': '/sys/fs/cgroup', 'type': 'cgroup', 'source': 'cgroup', 'options': ['ro', 'memory']},"
-		     " {'destination': '/tmp', 'type': 'tmpfs', 'options': ['tmpcopyup', 'size=1k', 'rnoexec']}]}");
+	describe(
+		&d,
+		"{'mounts': [{'destination': '/proc', 'type': 'proc'},"
+		" {'destination': '/dev', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['nosuid', 'mode=755']},"
+		" {'destination': '/data', 'source': 'volume', 'options': ['rbind', 'ro', 'nodev', 'rslave', 'rro']},"
+		" {'destination': '/etc/hosts', 'source': '%s/hosts', 'options': ['bind', 'noexec', 'nosuid']},"
+		" {'destination': '/sys/fs/cgroup', 'type': 'cgroup', 'source': 'cgroup', 'options': ['ro', 'memory']},"
+		" {'destination': '/tmp', 'type': 'tmpfs', 'options': ['tmpcopyup', 'size=1k', 'rnoexec']}]}");
 	const agent_Mount *m = d.request.container.mounts;
 	assert_int_equal(d.request.container.mounts_count, 6);
 	assert_string_equal(m[0].type, "proc");
@@ -311,7 +316,8 @@ static void describe_views_of_the_host_become_the_guests(void **state)
 		char patch[512];
 
 		snprintf(patch, sizeof patch,
-			 "{'mounts': [{'destination': '%s', 'source': '%s', 'options': ['rbind', 'nosuid', 'rprivate']}]}",
+			 "{'mounts': [{'destination': '%s', 'source': '%s', 'options': ['rbind', 'nosuid', "
+			 "'rprivate']}]}",
 			 cases[i].destination, cases[i].source);
 		describe(&d, patch);
 		const agent_Mount *m = &d.request.container.mounts[0];
@@ -438,11 +444,12 @@ static void describe_devices_by_what_their_number_means(void **state)
 	struct described d;
 
 	(void)state;
-	describe(&d, "{'linux': {'devices': ["
-		     " {'path': '/dev/fuse', 'type': 'c', 'major': 10, 'minor': 229, 'uid': 1, 'gid': 2, 'fileMode': 384},"
-		     " {'path': '/dev/null2', 'type': 'c', 'major': 1, 'minor': 3},"
-		     " {'path': '/pipe', 'type': 'p'},"
-		     " {'path': '/dev/madeup', 'type': 'b', 'major': 240, 'minor': 7}]}}");
+	describe(&d,
+		 "{'linux': {'devices': ["
+		 " {'path': '/dev/fuse', 'type': 'c', 'major': 10, 'minor': 229, 'uid': 1, 'gid': 2, 'fileMode': 384},"
+		 " {'path': '/dev/null2', 'type': 'c', 'major': 1, 'minor': 3},"
+		 " {'path': '/pipe', 'type': 'p'},"
+		 " {'path': '/dev/madeup', 'type': 'b', 'major': 240, 'minor': 7}]}}");
 	const agent_Device *v = d.request.container.devices;
 	assert_int_equal(d.request.container.devices_count, 4);
 	assert_int_equal(v[0].mode, S_IFCHR | 0600);
@@ -522,8 +529,9 @@ static void describe_start_hooks_with_their_state(void **state)
 	context.hook_state = large;
 	describe_with(&d, &context, "{'hooks': {'startContainer': [{'path': '/h'}]}}");
 	assert_int_equal(d.result, -1);
-	assert_string_equal(d.err.text, "hooks.startContainer: the state they are to read has 69999 bytes, at most 65535 "
-					"are possible (long annotations?)");
+	assert_string_equal(d.err.text,
+			    "hooks.startContainer: the state they are to read has 69999 bytes, at most 65535 "
+			    "are possible (long annotations?)");
 	done(&d);
 	/* Without such hooks nobody reads it. */
 	describe_with(&d, &context, "{}");
@@ -587,11 +595,12 @@ static void mountpoints_missing_ones_are_made_inside_the_root(void **state)
 	mkdir(in_bundle("outside"), 0755);
 	assert_int_equal(symlink("../outside", in_bundle("rootfs/relative")), 0);
 	assert_int_equal(symlink(in_bundle("outside"), in_bundle("rootfs/absolute")), 0);
-	describe(&d, "{'process': {'cwd': '/work/dir'}, 'mounts': [{'destination': '/dev', 'type': 'tmpfs'},"
-		     " {'destination': '/dev/pts', 'type': 'devpts'}, {'destination': '/a/b//c', 'type': 'tmpfs'},"
-		     " {'destination': '/etc/hosts', 'source': 'hosts', 'options': ['bind']},"
-		     " {'destination': '/relative/x', 'type': 'tmpfs'}, {'destination': '/absolute/y', 'type': 'tmpfs'},"
-		     " {'destination': '/../../up', 'type': 'tmpfs'}]}");
+	describe(&d,
+		 "{'process': {'cwd': '/work/dir'}, 'mounts': [{'destination': '/dev', 'type': 'tmpfs'},"
+		 " {'destination': '/dev/pts', 'type': 'devpts'}, {'destination': '/a/b//c', 'type': 'tmpfs'},"
+		 " {'destination': '/etc/hosts', 'source': 'hosts', 'options': ['bind']},"
+		 " {'destination': '/relative/x', 'type': 'tmpfs'}, {'destination': '/absolute/y', 'type': 'tmpfs'},"
+		 " {'destination': '/../../up', 'type': 'tmpfs'}]}");
 	oci_mountpoints_make(in_bundle("rootfs"), &d.request);
 	assert_int_equal(stat(in_bundle("rootfs/dev"), &st), 0);
 	assert_int_equal(stat(in_bundle("rootfs/dev/pts"), &st), -1); /* in the tmpfs */

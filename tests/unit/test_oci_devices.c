@@ -20,8 +20,14 @@
 #include <cmocka.h>
 
 #define RWM (OCI_DEVICE_READ | OCI_DEVICE_WRITE | OCI_DEVICE_MKNOD)
-#define ALLOW(t, a, b, acc) { .allow = true, .type = t, .major = a, .minor = b, .access = acc }
-#define DENY(t, a, b, acc) { .allow = false, .type = t, .major = a, .minor = b, .access = acc }
+#define ALLOW(t, a, b, acc)                                                     \
+	{                                                                       \
+		.allow = true, .type = t, .major = a, .minor = b, .access = acc \
+	}
+#define DENY(t, a, b, acc)                                                       \
+	{                                                                        \
+		.allow = false, .type = t, .major = a, .minor = b, .access = acc \
+	}
 
 /* Just the instructions such a program needs; anything else fails the test, as does leaving the program. */
 static int run_program(const struct bpf_insn *code, size_t count, const struct bpf_cgroup_dev_ctx *ctx)
@@ -72,7 +78,8 @@ static int run_program(const struct bpf_insn *code, size_t count, const struct b
 }
 
 /* The rules as their documentation reads: each access by itself, the last rule that speaks of it. */
-static bool rules_allow(const struct oci_device_rules *rules, char type, uint32_t major, uint32_t minor, unsigned access)
+static bool rules_allow(const struct oci_device_rules *rules, char type, uint32_t major, uint32_t minor,
+			unsigned access)
 {
 	static const struct oci_device_rule defaults[] = {
 		ALLOW('c', -1, -1, OCI_DEVICE_MKNOD),
@@ -123,15 +130,16 @@ static void compare(const struct oci_device_rules *rules)
 						  (access & OCI_DEVICE_WRITE ? BPF_DEVCG_ACC_WRITE : 0) |
 						  (access & OCI_DEVICE_MKNOD ? BPF_DEVCG_ACC_MKNOD : 0);
 				const struct bpf_cgroup_dev_ctx ctx = {
-					.access_type = kernel << 16 |
-						       (type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR),
+					.access_type =
+						kernel << 16 | (type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR),
 					.major = numbers[a],
 					.minor = minor,
 				};
 				int answer = code ? run_program(code, count, &ctx) : 1;
 
 				if (answer != (int)rules_allow(rules, type, numbers[a], minor, access))
-					fail_msg("%c %u:%u access %u gives %d", type, numbers[a], minor, access, answer);
+					fail_msg("%c %u:%u access %u gives %d", type, numbers[a], minor, access,
+						 answer);
 			}
 		}
 	}
@@ -143,16 +151,16 @@ static void device_filter_agrees_with_rules(void **state)
 	struct oci_device_rule deny_all[] = { DENY('a', -1, -1, RWM) };
 	struct oci_device_rule allow_all[] = { DENY('a', -1, -1, RWM), ALLOW('a', -1, -1, RWM) };
 	struct oci_device_rule docker[] = {
-		DENY('a', -1, -1, RWM),	   ALLOW('c', 1, 5, RWM),   ALLOW('c', 1, 3, RWM),
-		ALLOW('c', 1, 9, RWM),	   ALLOW('c', 1, 8, RWM),   ALLOW('c', 5, 0, RWM),
-		ALLOW('c', 5, 1, RWM),	   DENY('c', 10, 229, RWM), ALLOW('b', 8, -1, OCI_DEVICE_READ),
+		DENY('a', -1, -1, RWM), ALLOW('c', 1, 5, RWM),   ALLOW('c', 1, 3, RWM),
+		ALLOW('c', 1, 9, RWM),  ALLOW('c', 1, 8, RWM),   ALLOW('c', 5, 0, RWM),
+		ALLOW('c', 5, 1, RWM),  DENY('c', 10, 229, RWM), ALLOW('b', 8, -1, OCI_DEVICE_READ),
 	};
 	struct oci_device_rule holes[] = {
 		ALLOW('a', -1, -1, RWM),
 		DENY('c', 10, -1, OCI_DEVICE_WRITE),
 		ALLOW('c', 10, 229, OCI_DEVICE_WRITE),
 		DENY('b', -1, 3, OCI_DEVICE_READ | OCI_DEVICE_WRITE),
-		DENY('c', 1, 3, RWM), /* the defaults give it back */
+		DENY('c', 1, 3, RWM),              /* the defaults give it back */
 		DENY('b', 8, 0, OCI_DEVICE_MKNOD), /* and every mknod */
 	};
 	struct oci_device_rule split[] = { ALLOW('c', 7, 7, OCI_DEVICE_READ), ALLOW('c', 7, 7, OCI_DEVICE_WRITE),
@@ -231,8 +239,11 @@ static void device_filter_too_many_rules_is_refused(void **state)
 static void device_filter_passes_the_kernels_verifier(void **state)
 {
 	struct oci_device_rule items[] = {
-		ALLOW('c', 9, 9, RWM), DENY('a', -1, -1, RWM), ALLOW('c', 7, -1, OCI_DEVICE_READ),
-		DENY('b', -1, 3, OCI_DEVICE_WRITE), ALLOW('b', 8, 0, RWM),
+		ALLOW('c', 9, 9, RWM),
+		DENY('a', -1, -1, RWM),
+		ALLOW('c', 7, -1, OCI_DEVICE_READ),
+		DENY('b', -1, 3, OCI_DEVICE_WRITE),
+		ALLOW('b', 8, 0, RWM),
 	};
 	const struct oci_device_rules lists[] = { { items, 5 }, { items, 1 }, { items + 2, 3 }, { items, 0 } };
 	static char log[65536];

@@ -64,7 +64,10 @@ static void json_text_not_an_object_is_refused_with_its_place(void **state)
 static void json_text_good_is_read(void **state)
 {
 	static const char *const cases[] = {
-		"{}", " {} \r\n\t", "{\"a\":18446744073709551615}", "{\"a\":-9223372036854775808}",
+		"{}",
+		" {} \r\n\t",
+		"{\"a\":18446744073709551615}",
+		"{\"a\":-9223372036854775808}",
 		"{\"a\":\"99999999999999999999999 'x' \\\" 99999999999999999999999\"}",
 		"{\"a\":1.5e99999999999999999999999}",
 	};
@@ -219,7 +222,8 @@ static void json_values_of_wrong_type_are_refused_by_path(void **state)
 	REFUSED(oci_json_int(&o, "big", INT64_MIN, INT64_MAX, &i, &err),
 		"o.big: must be from -9223372036854775808 to 9223372036854775807, not 18446744073709551615");
 	REFUSED(oci_json_uint(&o, "negative", 9, &u, &err), "o.negative: must be from 0 to 9, not -1");
-	REFUSED(oci_json_uint32(&o, "big", &u32, &err), "o.big: must be from 0 to 4294967295, not 18446744073709551615");
+	REFUSED(oci_json_uint32(&o, "big", &u32, &err),
+		"o.big: must be from 0 to 4294967295, not 18446744073709551615");
 	REFUSED(oci_json_bool(&o, "number", &flag, &err), "o.number: must be true or false");
 	REFUSED(oci_json_string(&o, "number", &string, &err), "o.number: must be a string");
 	REFUSED(oci_json_string(&o, "nul", &string, &err), "o.nul: must not contain a NUL character");

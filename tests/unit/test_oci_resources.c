@@ -51,8 +51,7 @@ static void resources_become_cgroup_files(void **state)
 		{ "{'memory': {'limit': 536870912}}", "memory.max=536870912", "memory.max=536871912" },
 		{ "{'memory': {'limit': 0, 'reservation': 0, 'swap': 0}}", "", "" },
 		{ "{'memory': {'limit': -1}}", "memory.max=max", "memory.swap.max=max;memory.max=max" },
-		{ "{'memory': {'limit': 100, 'swap': 250, 'reservation': 50}}",
-		  "memory.max=100;memory.low=50",
+		{ "{'memory': {'limit': 100, 'swap': 250, 'reservation': 50}}", "memory.max=100;memory.low=50",
 		  "memory.swap.max=150;memory.max=1100;memory.low=1050" },
 		{ "{'memory': {'limit': 100, 'swap': 100}}", "memory.max=100", "memory.swap.max=0;memory.max=1100" },
 		{ "{'memory': {'limit': 100, 'swap': -1}}", "memory.max=100", "memory.swap.max=max;memory.max=1100" },
@@ -92,7 +91,8 @@ static void resources_become_cgroup_files(void **state)
 		  "", "io.max=8:0 rbps=600\n8:1 wbps=max\n8:2 riops=1\n8:3 wiops=2" },
 		{ "{'unified': {'memory.high': '5', 'pids.max': '7', 'cpu.weight': '9', 'io.bfq.weight': '3',"
 		  " 'cpuset.cpus': '1', 'memory.swap.max': '8'}, 'pids': {'limit': 3}}",
-		  "pids.max=7;memory.high=5;cpu.weight=9", "cpu.weight=9;io.bfq.weight=3;cpuset.cpus=1;memory.swap.max=8" },
+		  "pids.max=7;memory.high=5;cpu.weight=9",
+		  "cpu.weight=9;io.bfq.weight=3;cpuset.cpus=1;memory.swap.max=8" },
 	};
 
 	(void)state;
@@ -169,9 +169,9 @@ static void cpu_list_is_read_or_refused(void **state)
 		int count; /* -1: refused */
 		uint32_t last;
 	} cases[] = {
-		{ "", 0, 0 },	{ "0", 1, 0 },	   { "0-3", 4, 3 },	 { "0-1,7", 3, 7 }, { "7,0-1,1", 3, 7 },
+		{ "", 0, 0 },    { "0", 1, 0 },       { "0-3", 4, 3 },   { "0-1,7", 3, 7 }, { "7,0-1,1", 3, 7 },
 		{ "5\n", 1, 5 }, { "8191", 1, 8191 }, { "8192", -1, 0 }, { "3-1", -1, 0 },  { "a", -1, 0 },
-		{ "-1", -1, 0 }, { "1-", -1, 0 },   { " 1", -1, 0 },	 { "1 2", -1, 0 },  { "99999999999999", -1, 0 },
+		{ "-1", -1, 0 }, { "1-", -1, 0 },     { " 1", -1, 0 },   { "1 2", -1, 0 },  { "99999999999999", -1, 0 },
 	};
 
 	(void)state;
@@ -256,12 +256,10 @@ static void vm_size_wishes_beyond_the_host_are_refused(void **state)
 		{ "{'annotations': {'io.bulkhead.memory-mib': '8192'}}",
 		  "annotation io.bulkhead.memory-mib: must be from 64 to 4095 (max_memory_mib in "
 		  "/etc/bulkhead/bulkhead.json), not 8192" },
-		{ "{'annotations': {'io.bulkhead.vcpus': '0'}}",
-		  "annotation io.bulkhead.vcpus: must be from 1 to 8 (max_vcpus in /etc/bulkhead/bulkhead.json), not 0" },
-		{ "{'annotations': {'io.bulkhead.vcpus': '-1'}}",
-		  "annotation io.bulkhead.vcpus: \"-1\" is no number" },
-		{ "{'annotations': {'io.bulkhead.vcpus': '2 '}}",
-		  "annotation io.bulkhead.vcpus: \"2 \" is no number" },
+		{ "{'annotations': {'io.bulkhead.vcpus': '0'}}", "annotation io.bulkhead.vcpus: must be from 1 to 8 "
+								 "(max_vcpus in /etc/bulkhead/bulkhead.json), not 0" },
+		{ "{'annotations': {'io.bulkhead.vcpus': '-1'}}", "annotation io.bulkhead.vcpus: \"-1\" is no number" },
+		{ "{'annotations': {'io.bulkhead.vcpus': '2 '}}", "annotation io.bulkhead.vcpus: \"2 \" is no number" },
 		{ "{'annotations': {'io.bulkhead.vcpus': ''}}", "annotation io.bulkhead.vcpus: \"\" is no number" },
 		{ "{'annotations': {'io.bulkhead.kernel': '/x'}}",
 		  "annotation io.bulkhead.kernel: is none of bulkhead's" },
@@ -311,12 +309,13 @@ static void host_config_members_are_read(void **state)
 	struct err err = ERR_INIT;
 
 	(void)state;
-	assert_int_equal(load_host("{\"kernel\": \"/k\", \"initrd\": \"/i\", \"cmdline\": \"quiet\","
-				   "\"default_memory_mib\": 256, \"max_memory_mib\": 1024, \"reserve_memory_mib\": 32,"
-				   "\"default_vcpus\": 2, \"max_vcpus\": 4, \"allowed_annotations\": [\"io.bulkhead.vcpus\"],"
-				   "\"log_level\": \"debug\"}",
-				   &host, &err),
-			 0);
+	assert_int_equal(
+		load_host("{\"kernel\": \"/k\", \"initrd\": \"/i\", \"cmdline\": \"quiet\","
+			  "\"default_memory_mib\": 256, \"max_memory_mib\": 1024, \"reserve_memory_mib\": 32,"
+			  "\"default_vcpus\": 2, \"max_vcpus\": 4, \"allowed_annotations\": [\"io.bulkhead.vcpus\"],"
+			  "\"log_level\": \"debug\"}",
+			  &host, &err),
+		0);
 	assert_string_equal(host->kernel, "/k");
 	assert_string_equal(host->initrd, "/i");
 	assert_string_equal(host->cmdline, "quiet");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Seccomp profiles: compiled, then asked about system calls through a small interpreter of classic BPF, and given to the
- * kernel in a child process.
+ * Seccomp profiles: compiled, then asked about system calls through a small interpreter of classic BPF, and given to
+ * the kernel in a child process.
  */
 #include "tests/unit/oci_patch.h"
 
@@ -110,7 +110,8 @@ static void seccomp_actions_each_compile(void **state)
 		char profile[512];
 
 		snprintf(profile, sizeof profile,
-			 "{'defaultAction': 'SCMP_ACT_ALLOW', 'syscalls': [{'names': ['mkdir'], %s}]}", cases[i].action);
+			 "{'defaultAction': 'SCMP_ACT_ALLOW', 'syscalls': [{'names': ['mkdir'], %s}]}",
+			 cases[i].action);
 		struct oci_seccomp_program program = compile(profile);
 		assert_int_equal(ask64(&program, SYS_mkdir, 0), cases[i].answer);
 		assert_int_equal(ask64(&program, SYS_read, 0), SECCOMP_RET_ALLOW);
@@ -149,7 +150,8 @@ static void seccomp_arguments_compare(void **state)
 		{ "[{'index': 0, 'value': 240, 'valueTwo': 16, 'op': 'SCMP_CMP_MASKED_EQ'}]", 0x11f & ~0xe0ull, 0x20 },
 		{ "[{'index': 0, 'value': 4294967297, 'op': 'SCMP_CMP_EQ'}]", 0x100000001, 1 },
 		/* Two conditions on one argument are alternatives. */
-		{ "[{'index': 0, 'value': 5, 'op': 'SCMP_CMP_EQ'}, {'index': 0, 'value': 7, 'op': 'SCMP_CMP_EQ'}]", 7, 6 },
+		{ "[{'index': 0, 'value': 5, 'op': 'SCMP_CMP_EQ'}, {'index': 0, 'value': 7, 'op': 'SCMP_CMP_EQ'}]", 7,
+		  6 },
 	};
 
 	(void)state;
@@ -170,10 +172,10 @@ static void seccomp_arguments_compare(void **state)
 
 static void seccomp_arguments_of_two_indexes_both_hold(void **state)
 {
-	struct oci_seccomp_program program =
-		compile("{'defaultAction': 'SCMP_ACT_ALLOW', 'syscalls': [{'names': ['dup2'], 'action': 'SCMP_ACT_ERRNO',"
-			" 'args': [{'index': 0, 'value': 1, 'op': 'SCMP_CMP_EQ'},"
-			" {'index': 1, 'value': 2, 'op': 'SCMP_CMP_EQ'}]}]}");
+	struct oci_seccomp_program program = compile(
+		"{'defaultAction': 'SCMP_ACT_ALLOW', 'syscalls': [{'names': ['dup2'], 'action': 'SCMP_ACT_ERRNO',"
+		" 'args': [{'index': 0, 'value': 1, 'op': 'SCMP_CMP_EQ'},"
+		" {'index': 1, 'value': 2, 'op': 'SCMP_CMP_EQ'}]}]}");
 
 	(void)state;
 	assert_int_equal(ask(&program, AUDIT_ARCH_X86_64, SYS_dup2, 1, 2), SECCOMP_RET_ERRNO | EPERM);
@@ -223,7 +225,8 @@ static void seccomp_call_newer_than_the_profile_gets_enosys(void **state)
 	assert_int_equal(ask64(&program, X32_BIT | 100000, 0), SECCOMP_RET_ERRNO | ENOSYS);
 	free(program.filter);
 	/* Where the default lets calls pass, or the profile says what to answer, nothing is added. */
-	program = compile("{'defaultAction': 'SCMP_ACT_LOG', 'syscalls': [{'names': ['read'], 'action': 'SCMP_ACT_ALLOW'}]}");
+	program = compile(
+		"{'defaultAction': 'SCMP_ACT_LOG', 'syscalls': [{'names': ['read'], 'action': 'SCMP_ACT_ALLOW'}]}");
 	assert_int_equal(ask64(&program, 1000, 0), SECCOMP_RET_LOG);
 	free(program.filter);
 	program = compile("{'defaultAction': 'SCMP_ACT_KILL_PROCESS', 'syscalls': [{'names': ['unknown_call'],"
@@ -281,10 +284,10 @@ static void seccomp_too_many_rules_are_refused(void **state)
 
 static void seccomp_filter_loads_into_the_kernel(void **state)
 {
-	struct oci_seccomp_program program =
-		compile("{'defaultAction': 'SCMP_ACT_KILL_PROCESS', 'architectures': ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86'],"
-			" 'syscalls': [{'names': ['exit_group'], 'action': 'SCMP_ACT_ALLOW'},"
-			" {'names': ['getpid', 'statx'], 'action': 'SCMP_ACT_ERRNO', 'errnoRet': 77}]}");
+	struct oci_seccomp_program program = compile(
+		"{'defaultAction': 'SCMP_ACT_KILL_PROCESS', 'architectures': ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86'],"
+		" 'syscalls': [{'names': ['exit_group'], 'action': 'SCMP_ACT_ALLOW'},"
+		" {'names': ['getpid', 'statx'], 'action': 'SCMP_ACT_ERRNO', 'errnoRet': 77}]}");
 	int status;
 
 	(void)state;

@@ -64,9 +64,10 @@ static void state_document_has_all_members(void **state)
 
 	(void)state;
 	auto_free char *text = oci_state_text(&s, false);
-	assert_string_equal(text, "{\"ociVersion\":\"" OCI_VERSION_MAX "\",\"id\":\"box\",\"pid\":42,\"status\":\"running\","
-				  "\"bundle\":\"/b\",\"rootfs\":\"/b/rootfs\",\"created\":\"2024-05-06T12:53:20.12Z\","
-				  "\"annotations\":{\"a/b\":\"c\\\"d\"},\"owner\":\"root\"}");
+	assert_string_equal(text,
+			    "{\"ociVersion\":\"" OCI_VERSION_MAX "\",\"id\":\"box\",\"pid\":42,\"status\":\"running\","
+			    "\"bundle\":\"/b\",\"rootfs\":\"/b/rootfs\",\"created\":\"2024-05-06T12:53:20.12Z\","
+			    "\"annotations\":{\"a/b\":\"c\\\"d\"},\"owner\":\"root\"}");
 	auto_free char *guest = oci_state_guest_text(&s);
 	assert_non_null(strstr(guest, "\"pid\":%PID%,"));
 
@@ -218,13 +219,16 @@ static void store_file_damaged_is_refused_by_name(void **state)
 		{ "", "state file: s.json: empty, should be a JSON object" },
 		{ "{\"version\":1,\"id\":\"a\",\"bun", "state file: s.json: line 1, column 27: unexpected end" },
 		{ "{}", "state file s.json: version: missing" },
-		{ "{\"version\":0}", "state file s.json: written in version 0, this bulkhead understands up to 1: use the "
-				    "newer one" },
-		{ "{\"version\":2,\"id\":5}", "state file s.json: written in version 2, this bulkhead understands up to 1: "
-					      "use the newer one" },
+		{ "{\"version\":0}",
+		  "state file s.json: written in version 0, this bulkhead understands up to 1: use the "
+		  "newer one" },
+		{ "{\"version\":2,\"id\":5}",
+		  "state file s.json: written in version 2, this bulkhead understands up to 1: "
+		  "use the newer one" },
 		{ "{\"version\":1}", "state file s.json: id: missing" },
-		{ "{\"version\":1,\"id\":\"../x\"}", "state file s.json: container id: only letters, digits and _ . + - are "
-						     "possible, not character 3" },
+		{ "{\"version\":1,\"id\":\"../x\"}",
+		  "state file s.json: container id: only letters, digits and _ . + - are "
+		  "possible, not character 3" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"b\"}",
 		  "state file s.json: bundle: must be an absolute path, not \"b\"" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"pid\":-1}",
