@@ -25,6 +25,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* libseccomp's level for SCMP_ACT_LOG and SCMP_ACT_KILL_PROCESS, see seccomp_api_get(3). */
+enum { API_LEVEL = 3 };
+
 /* BPF_MAXINSNS in the kernel: seccomp(2) takes no more. */
 enum { INSTRUCTIONS_MAX = 4096, PROLOGUE_MAX = 18, CONDITIONS_MAX = 6 };
 #define X32_BIT 0x40000000u
@@ -184,6 +187,8 @@ int oci_seccomp_compile(const struct oci_seccomp *seccomp, struct oci_seccomp_pr
 	auto_free struct sock_filter *code = NULL;
 	size_t count = 0;
 
+	/* Left alone, libseccomp asks this kernel which actions it has; what counts is the guest's, which has them. */
+	seccomp_api_set(API_LEVEL);
 	scmp_filter_ctx filter = seccomp_init(seccomp->default_action);
 	if (!filter)
 		return err_set(err, EINVAL, "linux.seccomp: libseccomp refuses the default action");
