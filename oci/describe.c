@@ -171,7 +171,13 @@ int oci_describe(const struct oci_config *config, const struct oci_describe_cont
 	    oci_describe_mounts(config, context, container, shares, err) < 0 ||
 	    describe_devices(config, context, container, err) < 0 || describe_cgroup(config, container, err) < 0)
 		return -1;
-	return oci_describe_process(config, &config->process, &out->process, err);
+	if (oci_describe_process(config, &config->process, &out->process, err) < 0)
+		return -1;
+	/* execCPUAffinity is what it says: not for the container's first process. */
+	free(out->process.cpu_affinity);
+	out->process.cpu_affinity = NULL;
+	out->process.cpu_affinity_count = 0;
+	return 0;
 }
 
 void oci_shares_destroy(struct oci_shares *shares)

@@ -236,12 +236,28 @@ static void describe_process_members(void **state)
 	assert_int_equal(p->scheduler.policy, 3);
 	assert_int_equal(p->scheduler.nice, 3);
 	assert_int_equal(p->io_priority, 3 << 13);
-	assert_int_equal(p->cpu_affinity_count, 1);
+	assert_int_equal(p->cpu_affinity_count, 0);
 	assert_true(p->has_personality);
 	assert_int_equal(p->personality, 8);
 	assert_non_null(p->seccomp);
 	assert_int_equal(p->seccomp->size % sizeof(struct sock_filter), 0);
 	assert_int_equal(p->seccomp_flags, 2);
+	done(&d);
+}
+
+static void describe_affinity_is_for_exec_alone(void **state)
+{
+	struct described d;
+	struct err err = ERR_INIT;
+	agent_Process process;
+
+	(void)state;
+	describe(&d, "{'process': {'execCPUAffinity': {'final': '1-2'}}}");
+	assert_int_equal(d.request.process.cpu_affinity_count, 0);
+	assert_int_equal(oci_describe_process(d.config, &d.config->process, &process, &err), 0);
+	assert_int_equal(process.cpu_affinity_count, 2);
+	assert_int_equal(process.cpu_affinity[1], 2);
+	pb_release(agent_Process_fields, &process);
 	done(&d);
 }
 
@@ -459,7 +475,8 @@ static void describe_devices_by_what_their_number_means(void **state)
 	assert_int_equal(v[3].major, 240);
 	done(&d);
 	/* A privileged container gets what the engine lists, and no filter. */
-	describe(&d, "{'linux': {'devices': [{'path': '/dev/sda', 'type': 'b', 'major': 8, 'minor': 0}],"
+	describe(&d, "{'linux': {'devices': [{'path': '/dev/sda', 'type': 'b', 'major': 8, 'minor': 0},"
+		     " {'path': '/dev/ptmx', 'type': 'c', 'major': 5, 'minor': 2}],"
 		     " 'resources': {'devices': [{'allow': true, 'access': 'rwm'}]}}}");
 	assert_int_equal(d.request.container.devices_count, 1);
 	assert_null(d.request.container.device_filter);
@@ -622,6 +639,7 @@ int main(void)
 		cmocka_unit_test(describe_minimal_container),
 		cmocka_unit_test(describe_container_members),
 		cmocka_unit_test(describe_process_members),
+		cmocka_unit_test(describe_affinity_is_for_exec_alone),
 		cmocka_unit_test(describe_mounts_keep_their_order),
 		cmocka_unit_test(describe_views_of_the_host_become_the_guests),
 		cmocka_unit_test(describe_shared_memory_becomes_a_tmpfs_of_its_size),
