@@ -417,6 +417,16 @@ static int add_shares(struct machine *machine, const struct machine_config *conf
 	return 0;
 }
 
+/* The timer's pin, which kernels want to see, the sandbox device's and those of the virtio devices. */
+static uint32_t used_pins(const struct machine *machine)
+{
+	uint32_t pins = 1u | 1u << SANDBOX_IRQ;
+
+	for (unsigned i = 0; i < machine->device_count; i++)
+		pins |= 1u << (DEVICE_FIRST_IRQ + i);
+	return pins;
+}
+
 /* Kernel and initramfs into memory; devices must be on the command line by now. */
 static int load(struct machine *machine, const struct machine_config *config, struct loaded_image *kernel,
 		struct err *err)
@@ -430,7 +440,7 @@ static int load(struct machine *machine, const struct machine_config *config, st
 		return -1;
 	if (loader_check_room(&machine->memory, kernel, &initrd, err))
 		return -1;
-	mptable_write(&machine->memory, config->vcpus);
+	mptable_write(&machine->memory, config->vcpus, used_pins(machine));
 	return pvh_write(&machine->memory, has_initrd ? &initrd : NULL, machine->cmdline, err);
 }
 

@@ -85,7 +85,7 @@ static uint8_t checksum(const uint8_t *bytes, size_t length)
 	return (uint8_t)-sum;
 }
 
-void mptable_write(const struct guest_memory *memory, unsigned count)
+void mptable_write(const struct guest_memory *memory, unsigned count, uint32_t pins)
 {
 	uint8_t *place = guest_memory_at(memory, MPTABLE_ADDRESS, MPTABLE_SIZE);
 	struct floating *floating = (struct floating *)place;
@@ -100,7 +100,8 @@ void mptable_write(const struct guest_memory *memory, unsigned count)
 	PUT(&writer, (struct bus){ ENTRY_BUS, 0, { 'I', 'S', 'A', ' ', ' ', ' ' } });
 	PUT(&writer, (struct io_apic){ ENTRY_IO_APIC, io_apic, APIC_VERSION, 1, IO_APIC });
 	for (unsigned pin = 0; pin < MPTABLE_PINS; pin++)
-		PUT(&writer, (struct interrupt){ ENTRY_IO_INTERRUPT, KIND_INT, 0, 0, (uint8_t)pin, io_apic, (uint8_t)pin });
+		if (pins >> pin & 1)
+			PUT(&writer, (struct interrupt){ ENTRY_IO_INTERRUPT, KIND_INT, 0, 0, (uint8_t)pin, io_apic, (uint8_t)pin });
 	PUT(&writer, (struct interrupt){ ENTRY_LOCAL_INTERRUPT, KIND_EXTINT, 0, 0, 0, ALL_APICS, 0 });
 	PUT(&writer, (struct interrupt){ ENTRY_LOCAL_INTERRUPT, KIND_NMI, 0, 0, 0, ALL_APICS, 1 });
 
