@@ -39,7 +39,10 @@ struct ring;
 struct vsock_header;
 
 enum {
-	/* Credit given to the guest. */
+	/*
+	 * Credit given to the guest. Measured, 16 MiB to the host, instructions of host and guest together: 64 KiB
+	 * takes 18 % more, 128 KiB 6 % more, 512 KiB no less.
+	 */
 	VSOCK_BUFFER = 256 << 10,
 	/* "CONNECT 4294967295\r\n" and some room. */
 	VSOCK_LINE_MAX = 32,
