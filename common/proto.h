@@ -38,7 +38,7 @@ enum proto_type {
 	PROTO_CREATE_REPLY = 5,     /* ProcessReply */
 	PROTO_START = 6,            /* ContainerRequest: let the init process exec */
 	PROTO_START_REPLY = 7,      /* Empty, after a successful exec */
-	PROTO_EXEC = 8,             /* ExecRequest: one more process, started when its streams are attached */
+	PROTO_EXEC = 8,             /* ExecRequest: one more process; what it writes waits for whoever attaches */
 	PROTO_EXEC_REPLY = 9,       /* ProcessReply, after a successful exec */
 	PROTO_WAIT = 10,            /* ProcessRequest */
 	PROTO_WAIT_REPLY = 11,      /* WaitReply, when the process has ended */
