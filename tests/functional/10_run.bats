@@ -169,8 +169,9 @@ PY
 	local pid=$! try
 	for try in $(seq 100); do grep -q ready "$WORK/out" && break; sleep 0.2; done
 	kill -TERM "$pid"
-	run wait "$pid"
-	assert_status 3
+	local result=0
+	wait "$pid" || result=$?
+	assert_equal "$result" 3
 	grep -q caught "$WORK/out"
 }
 

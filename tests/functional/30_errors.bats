@@ -154,8 +154,9 @@ wait_stopped() {
 	local pid=$! try
 	for try in $(seq 100); do grep -q up "$WORK/out" && break; sleep 0.2; done
 	pkill -KILL -x bulkhead-vmm
-	run wait "$pid"
-	assert_status 137
+	local result=0
+	wait "$pid" || result=$?
+	assert_equal "$result" 137
 	[ -s "$WORK/err" ]
 }
 
