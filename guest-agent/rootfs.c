@@ -64,7 +64,8 @@ static int mount_overlay(const char *run_dir, const char *share, const char *tar
 	snprintf(path, sizeof path, "%s/work", layer);
 	if (mkdir(path, 0755) < 0)
 		return errtext_set(err, "making the writable layer of the root filesystem");
-	snprintf(options, sizeof options, "lowerdir=%s/shares/%s,upperdir=%s/upper,workdir=%s/work%s", run_dir, share,
+	/* "/.": a share is a mount that appears when something in it is looked up. */
+	snprintf(options, sizeof options, "lowerdir=%s/shares/%s/.,upperdir=%s/upper,workdir=%s/work%s", run_dir, share,
 		 layer, layer, in_user_namespace ? ",userxattr" : "");
 	if (mount("overlay", target, "overlay", 0, options) < 0)
 		return errtext_set(err, "mounting the root filesystem with a writable layer over share %s", share);

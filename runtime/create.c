@@ -20,6 +20,7 @@
 #include "oci/config.h"
 #include "oci/describe.h"
 #include "oci/host_config.h"
+#include "oci/mountpoints.h"
 #include "oci/vm_size.h"
 
 #include "agent.pb.h"
@@ -175,6 +176,16 @@ static int describe(struct creation *c, struct err *err)
 	return oci_describe(request->config, &context, &c->description, &c->shares, err);
 }
 
+static void adapt_root(struct creation *c)
+{
+	struct oci_share *root = &c->shares.items[0];
+
+	if (c->request->root_overlay)
+		root->recursive = false; /* an overlay's layer does not lead across mounts */
+	else if (root->readonly && root->path)
+		oci_mountpoints_make(root->path, &c->description);
+}
+
 static int encode(struct creation *c, struct err *err)
 {
 	auto_free uint8_t *payload = NULL;
@@ -215,8 +226,10 @@ static int prepare(struct creation *c, struct err *err)
 	c->launch.vcpus = size.vcpus;
 	c->created->container.store = new_store(request);
 	if (describe(c, err) < 0 || encode(c, err) < 0 || open_network(c, err) < 0 ||
-	    launch_open_guest(&c->launch, &c->paths, c->host, request->config, err) < 0 ||
-	    launch_open_shares(&c->launch, &c->shares, err) < 0)
+	    launch_open_guest(&c->launch, &c->paths, c->host, request->config, err) < 0)
+		return -1;
+	adapt_root(c);
+	if (launch_open_shares(&c->launch, &c->shares, err) < 0)
 		return -1;
 	if (request->config->process.terminal) {
 		if (terminal_open(&c->terminal, err) < 0)

@@ -10,8 +10,11 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <limits.h>
+#include <mntent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What a distribution mounts at boot; everything else is the host's root. /run and /tmp hold the host's own business.
@@ -49,7 +52,53 @@ static struct json_object *split(const char *options)
 	return array;
 }
 
-static struct json_object *mounts_json(void)
+static void add_readonly(struct json_object *array, const char *path)
+{
+	struct json_object *mount = json_object_new_object();
+
+	json_object_object_add(mount, "destination", string(path));
+	json_object_object_add(mount, "type", string("bind"));
+	json_object_object_add(mount, "source", string(path));
+	json_object_object_add(mount, "options", split("rbind,ro"));
+	json_object_array_add(array, mount);
+}
+
+/* True if `path` is `directory` or below it. */
+static bool is_below(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+
+	return strncmp(path, directory, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+/*
+ * The writable layer lies over the root's own file system only. Other disks, and the directory we are in if it is
+ * somewhere else again (a tmpfs), are shown read-only.
+ */
+static void add_other_disks(struct json_object *array, const char *cwd)
+{
+	FILE *table = setmntent("/proc/self/mounts", "re");
+	struct stat root, here;
+	struct mntent *entry;
+	bool covered = stat("/", &root) < 0 || stat(cwd, &here) < 0 || root.st_dev == here.st_dev;
+
+	while (table && (entry = getmntent(table))) {
+		struct stat st;
+
+		if (strncmp(entry->mnt_fsname, "/dev/", 5) != 0 || strcmp(entry->mnt_dir, "/") == 0)
+			continue;
+		if (stat(entry->mnt_dir, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_dev == root.st_dev)
+			continue;
+		add_readonly(array, entry->mnt_dir);
+		covered |= is_below(cwd, entry->mnt_dir);
+	}
+	if (table)
+		endmntent(table);
+	if (!covered)
+		add_readonly(array, cwd);
+}
+
+static struct json_object *mounts_json(const char *cwd)
 {
 	struct json_object *array = json_object_new_array();
 
@@ -62,6 +111,7 @@ static struct json_object *mounts_json(void)
 		json_object_object_add(mount, "options", split(mounts[i].options));
 		json_object_array_add(array, mount);
 	}
+	add_other_disks(array, cwd);
 	return array;
 }
 
@@ -141,7 +191,7 @@ char *do_config_text(const struct do_settings *settings, struct err *err)
 	json_object_object_add(config, "process", process_json(settings, cwd));
 	json_object_object_add(config, "root", root);
 	json_object_object_add(config, "hostname", string(host));
-	json_object_object_add(config, "mounts", mounts_json());
+	json_object_object_add(config, "mounts", mounts_json(cwd));
 	json_object_object_add(config, "annotations", annotations_json(settings));
 	json_object_object_add(config, "linux", linux_json());
 	char *text = strdup(json_object_to_json_string_ext(config, JSON_C_TO_STRING_PLAIN));
