@@ -39,4 +39,22 @@ struct bulkhead_power_off {
 
 #define BULKHEAD_IOC_POWER_OFF _IOW('B', 3, struct bulkhead_power_off)
 
+/*
+ * There is a virtio-mmio device at `address`, with interrupt `irq`: it was not there when the kernel booted. Its driver
+ * has probed it when the call returns. EINVAL for an address where no such device can be.
+ */
+struct bulkhead_device_place {
+	__u64 address;
+	__u32 irq;
+	__u32 reserved; /* zero */
+};
+
+#define BULKHEAD_IOC_ADD_DEVICE _IOW('B', 4, struct bulkhead_device_place)
+#define BULKHEAD_IOC_REMOVE_DEVICE _IOW('B', 5, struct bulkhead_device_place)
+
+/* Where virtio-mmio devices are, one a page (vmm/machine.c). */
+#define BULKHEAD_DEVICES_START 0xd0000000ull
+#define BULKHEAD_DEVICES_END 0xd1000000ull
+#define BULKHEAD_DEVICE_SIZE 0x1000u
+
 #endif

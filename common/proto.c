@@ -36,6 +36,10 @@ static const struct {
 	[PROTO_FREEZE_REPLY] = { "freeze reply", 0 },
 	[PROTO_OOM_WAIT] = { "oom wait", 2048 },
 	[PROTO_OOM_WAIT_REPLY] = { "oom wait reply", 0 },
+	[PROTO_NET_ADD] = { "net add", PROTO_PAYLOAD_MAX },
+	[PROTO_NET_ADD_REPLY] = { "net add reply", 0 },
+	[PROTO_NET_REMOVE] = { "net remove", 64 },
+	[PROTO_NET_REMOVE_REPLY] = { "net remove reply", 0 },
 };
 
 static void put32(uint8_t *p, uint32_t v)

@@ -62,6 +62,10 @@ enum proto_type {
 	PROTO_FREEZE_REPLY = 29,    /* Empty */
 	PROTO_OOM_WAIT = 30,        /* ContainerRequest: answered when an out-of-memory kill happened in its cgroup */
 	PROTO_OOM_WAIT_REPLY = 31,  /* Empty */
+	PROTO_NET_ADD = 32,         /* NetAddRequest: a network interface, in the guest's own network namespace */
+	PROTO_NET_ADD_REPLY = 33,   /* Empty, when it is configured */
+	PROTO_NET_REMOVE = 34,      /* NetRemoveRequest */
+	PROTO_NET_REMOVE_REPLY = 35, /* Empty */
 	PROTO_TYPE_COUNT
 };
 
