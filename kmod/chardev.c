@@ -17,6 +17,7 @@
 #include "bulkhead_uapi.h"
 #include "chardev.h"
 #include "handover.h"
+#include "hotplug.h"
 #include "sandbox.h"
 #include "sandbox_regs.h"
 
@@ -65,6 +66,19 @@ static long do_power_off(const void __user *arg)
 	return -EIO;
 }
 
+static long do_device(unsigned int command, const void __user *arg)
+{
+	struct bulkhead_device_place place;
+
+	if (copy_from_user(&place, arg, sizeof(place)))
+		return -EFAULT;
+	if (place.reserved)
+		return -EINVAL;
+	if (command == BULKHEAD_IOC_ADD_DEVICE)
+		return hotplug_add(place.address, place.irq);
+	return hotplug_remove(place.address);
+}
+
 static long chardev_ioctl(struct file *file, unsigned int command, unsigned long arg)
 {
 	const void __user *user = (const void __user *)arg;
@@ -78,6 +92,9 @@ static long chardev_ioctl(struct file *file, unsigned int command, unsigned long
 		return do_set_status(user);
 	case BULKHEAD_IOC_POWER_OFF:
 		return do_power_off(user);
+	case BULKHEAD_IOC_ADD_DEVICE:
+	case BULKHEAD_IOC_REMOVE_DEVICE:
+		return do_device(command, user);
 	default:
 		return -ENOTTY;
 	}

@@ -9,6 +9,7 @@
 
 #include "chardev.h"
 #include "handover.h"
+#include "hotplug.h"
 #include "sandbox.h"
 #include "sandbox_regs.h"
 
@@ -39,6 +40,7 @@ err_sandbox:
 static void __exit bulkhead_guest_exit(void)
 {
 	chardev_exit();
+	hotplug_exit();
 	handover_exit();
 	sandbox_unmap();
 }
