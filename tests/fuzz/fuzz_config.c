@@ -8,6 +8,8 @@
 #include "oci/host_config.h"
 #include "oci/vm_size.h"
 
+#include "tests/fuzz/json_mutator.h"
+
 #include "common/err.h"
 #include "common/log.h"
 

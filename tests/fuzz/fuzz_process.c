@@ -4,6 +4,8 @@
 #include "oci/describe.h"
 #include "oci/json.h"
 
+#include "tests/fuzz/json_mutator.h"
+
 #include "common/err.h"
 #include "common/log.h"
 

@@ -2,6 +2,8 @@
 /* Any bytes as a container's state file: refused with a reason, or read, shown, written and read again unchanged. */
 #include "oci/store.h"
 
+#include "tests/fuzz/json_mutator.h"
+
 #include "common/err.h"
 #include "common/log.h"
 
