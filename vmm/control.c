@@ -12,7 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { CLIENTS_MAX = 16, FDS_MAX = 4 };
+enum { CLIENTS_MAX = 16, FDS_MAX = 4, REQUEST_FDS = 2 };
 
 struct client {
 	struct control *control;
@@ -31,8 +31,8 @@ struct control {
 
 /* --- one request --------------------------------------------------------------------------------------------------- */
 
-/* `fd` is -1 without one; what is not taken from it the caller closes. */
-static int handle(struct control *control, const struct vmm_control_request *request, int *fd,
+/* Descriptors that did not come are -1; what is not taken of them the caller closes. */
+static int handle(struct control *control, const struct vmm_control_request *request, int fds[REQUEST_FDS],
 		  struct vmm_control_reply *reply, struct err *err)
 {
 	const struct control_ops *ops = control->ops;
@@ -48,13 +48,17 @@ static int handle(struct control *control, const struct vmm_control_request *req
 		ops->stats(control->arg, &reply->stats);
 		return 0;
 	case VMM_CONTROL_ADD_SHARE:
-		if (*fd < 0)
+		if (fds[0] < 0)
 			return err_set(err, EBADF, "a share needs a descriptor");
 		if (request->arg & ~1ull)
 			return err_set(err, EINVAL, "unknown flags for a share");
-		return ops->add_share(control->arg, request->name, take_fd(fd), request->arg & 1, err);
+		return ops->add_share(control->arg, request->name, take_fd(&fds[0]), request->arg & 1, err);
 	case VMM_CONTROL_REMOVE_SHARE:
 		return ops->remove_share(control->arg, request->name, err);
+	case VMM_CONTROL_ADD_NET:
+		if (fds[0] < 0)
+			return err_set(err, EBADF, "a network interface needs a descriptor");
+		return ops->add_net(control->arg, request->name, request->mac, &fds[0], &fds[1], &reply->place, err);
 	case VMM_CONTROL_KILL:
 		return ops->kill(control->arg, err);
 	}
@@ -62,14 +66,15 @@ static int handle(struct control *control, const struct vmm_control_request *req
 }
 
 /*
- * Receives one packet and its first descriptor; further ones are closed. Returns its length as sent, which may be more
+ * Receives one packet and its first descriptors; further ones are closed. Returns its length as sent, which may be more
  * than was received, 0 at the end, -1 with errno.
  */
-static ssize_t receive(int socket, struct vmm_control_request *request, int *fd)
+static ssize_t receive(int socket, struct vmm_control_request *request, int fds[REQUEST_FDS])
 {
 	struct iovec data = { .iov_base = request, .iov_len = sizeof *request };
 	_Alignas(struct cmsghdr) char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
 	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space };
+	unsigned count = 0;
 	ssize_t length = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
 
 	if (length < 0)
@@ -81,8 +86,8 @@ static ssize_t receive(int socket, struct vmm_control_request *request, int *fd)
 			int received;
 
 			memcpy(&received, CMSG_DATA(c) + at, sizeof received);
-			if (*fd < 0)
-				*fd = received;
+			if (count < REQUEST_FDS)
+				fds[count++] = received;
 			else
 				close(received);
 		}
@@ -105,27 +110,30 @@ static void client_ready(void *arg, uint32_t events)
 	struct vmm_control_request request;
 	struct vmm_control_reply reply = { 0 };
 	struct err err = ERR_INIT;
-	auto_fd int fd = -1;
-	ssize_t length = receive(client->fd, &request, &fd);
+	int fds[REQUEST_FDS] = { -1, -1 };
+	ssize_t length = receive(client->fd, &request, fds);
 
 	(void)events;
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (length <= 0) {
 		drop(client);
-		return;
+		goto out;
 	}
 	if (length != sizeof request) {
 		err_set(&err, EBADMSG, "a request of %zd bytes instead of %zu", length, sizeof request);
 	} else {
 		request.name[sizeof request.name - 1] = '\0';
-		handle(client->control, &request, &fd, &reply, &err);
+		handle(client->control, &request, fds, &reply, &err);
 	}
 	reply.code = (uint32_t)err.code;
 	snprintf(reply.text, sizeof reply.text, "%.*s", (int)sizeof reply.text - 1, err.text);
 	/* A peer that does not fetch its replies loses its connection, not our time. */
 	if (send(client->fd, &reply, sizeof reply, MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof reply)
 		drop(client);
+out:
+	for (unsigned i = 0; i < REQUEST_FDS; i++)
+		close_fd(&fds[i]);
 }
 
 static void connection_came(void *arg, uint32_t events)

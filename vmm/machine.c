@@ -7,7 +7,7 @@
  *     0x00006000           start information (pvh.h)
  *     0x0009fc00           processors and interrupts (mptable.h)
  *     0x00100000 ...       the kernel, where its headers want it; the initramfs at the end of low memory (loader.h)
- *     0xd0000000 + n * 4K  registers of virtio device n, interrupt 6 + n
+ *     0xd0000000 + n * 4K  registers of virtio device n, interrupt 6 + n (see device_irq for those that come later)
  *     0xd1000000           registers of the sandbox device, interrupt 5
  *     0xfec00000 ...       interrupt controllers, in the kernel
  *     4 GiB ...            the memory beyond 3 GiB
@@ -32,6 +32,7 @@
 #include "vmm/virtio_device.h"
 #include "vmm/virtio_fs.h"
 #include "vmm/virtio_mmio.h"
+#include "vmm/virtio_net.h"
 #include "vmm/virtio_rng.h"
 #include "vmm/virtio_vsock.h"
 
@@ -47,7 +48,7 @@
 #define DEVICE_FIRST_IRQ 6u
 #define GUEST_CID 3u
 
-enum { DEVICES_MAX = MPTABLE_PINS - DEVICE_FIRST_IRQ, FILE_WORKERS = 4 };
+enum { DEVICES_MAX = MPTABLE_PINS - DEVICE_FIRST_IRQ, HOTPLUG_PINS = 2, FILE_WORKERS = 4 };
 enum { KEYBOARD_CONTROLLER = 0x64, RESET_COMMAND = 0xfe };
 enum { STATUS_UNKNOWN = 255, STATUS_KILLED = 128 + SIGKILL, STATUS_TERMINATED = 128 + SIGTERM };
 
@@ -68,7 +69,8 @@ struct machine {
 	struct serial serial;
 	struct virtio_mmio devices[DEVICES_MAX];
 	struct doorbell doorbells[DEVICES_MAX][VIRTIO_QUEUES_MAX];
-	unsigned device_count;
+	atomic_uint device_count;    /* grows while vCPUs run; a device is complete before it counts */
+	unsigned first_hotplugged;   /* those from here on are not on the command line */
 	struct virtio_device *fs, *vsock; /* owned by their transports */
 	char cmdline[PVH_CMDLINE_MAX + 1];
 
@@ -322,12 +324,31 @@ static int control_kill(void *arg, struct err *err)
 	return 0;
 }
 
+static uint64_t device_address(unsigned n);
+static unsigned device_irq(const struct machine *machine, unsigned n);
+static int place_device(struct machine *machine, struct virtio_device *device, struct err *err);
+
+static int control_add_net(void *arg, const char *name, const uint8_t mac[6], int *tap_fd, int *vhost_fd,
+			   struct vmm_place *place, struct err *err)
+{
+	struct machine *machine = arg;
+	unsigned n = machine->device_count;
+
+	if (n == DEVICES_MAX)
+		return err_set(err, ENOSPC, "interface %s: the machine has no room for another device", name);
+	if (place_device(machine, virtio_net_create(machine->loop, mac, take_fd(tap_fd), take_fd(vhost_fd), err), err))
+		return err_wrap(err, "interface %s", name);
+	*place = (struct vmm_place){ .address = device_address(n), .irq = device_irq(machine, n) };
+	return 0;
+}
+
 static const struct control_ops control_ops = {
 	.pause = control_pause,
 	.resume = control_resume,
 	.stats = control_stats,
 	.add_share = control_add_share,
 	.remove_share = control_remove_share,
+	.add_net = control_add_net,
 	.kill = control_kill,
 };
 
@@ -361,34 +382,70 @@ static int create_loop(struct machine *machine, struct err *err)
 	return machine->event_fd >= 0 ? watch(machine, machine->event_fd, 0, proxy_went, err) : 0;
 }
 
-/* Gives a device its page, interrupt and doorbells, and names it on the command line. Takes it; NULL: was not made. */
-static int add_device(struct machine *machine, struct virtio_device *device, struct err *err)
+static uint64_t device_address(unsigned n)
 {
-	unsigned n = machine->device_count, irq = DEVICE_FIRST_IRQ + n;
-	uint64_t address = DEVICE_BASE + n * VIRTIO_MMIO_SIZE;
-	struct virtio_mmio *mmio = &machine->devices[n];
-	size_t used = strlen(machine->cmdline);
+	return DEVICE_BASE + n * VIRTIO_MMIO_SIZE;
+}
 
-	if (!device)
-		return -1;
-	virtio_mmio_init(mmio, device, &machine->memory, -1);
-	machine->device_count++;
-	mmio->interrupt_fd = kvm_interrupt_fd(&machine->kvm, irq, err);
+/*
+ * Each pin costs the guest time at boot, so of those for devices to come there are few: the first such device has one
+ * of its own, which is all that most containers need, and the others share one.
+ */
+static unsigned device_irq(const struct machine *machine, unsigned n)
+{
+	if (!machine->first_hotplugged || n < machine->first_hotplugged + HOTPLUG_PINS)
+		return DEVICE_FIRST_IRQ + n;
+	return DEVICE_FIRST_IRQ + machine->first_hotplugged + HOTPLUG_PINS - 1;
+}
+
+static int wire_device(struct machine *machine, unsigned n, struct err *err)
+{
+	struct virtio_mmio *mmio = &machine->devices[n];
+	struct virtio_device *device = mmio->device;
+
+	mmio->interrupt_fd = kvm_interrupt_fd(&machine->kvm, device_irq(machine, n), err);
+	device->call_fd = mmio->interrupt_fd;
 	if (mmio->interrupt_fd < 0)
-		return err_wrap(err, "%s", device->ops->name);
+		return -1;
 	for (unsigned i = 0; i < device->queue_count; i++) {
 		struct doorbell *doorbell = &machine->doorbells[n][i];
 
 		*doorbell = (struct doorbell){ mmio, i };
-		device->kick_fds[i] = kvm_doorbell_fd(&machine->kvm, address + VIRTIO_MMIO_NOTIFY, i, err);
+		device->kick_fds[i] = kvm_doorbell_fd(&machine->kvm, device_address(n) + VIRTIO_MMIO_NOTIFY, i, err);
 		if (device->kick_fds[i] < 0)
-			return err_wrap(err, "%s", device->ops->name);
+			return -1;
 		if (!device->own_kicks &&
 		    !loop_add_fd(machine->loop, device->kick_fds[i], EPOLLIN, doorbell_rang, doorbell))
-			return err_set_errno(err, "%s: cannot watch queue %u", device->ops->name, i);
+			return err_set_errno(err, "cannot watch queue %u", i);
 	}
+	return 0;
+}
+
+/* Gives a device its page, interrupt and doorbells. Takes it; NULL: was not made. */
+static int place_device(struct machine *machine, struct virtio_device *device, struct err *err)
+{
+	unsigned n = machine->device_count;
+
+	if (!device)
+		return -1;
+	virtio_mmio_init(&machine->devices[n], device, &machine->memory, -1);
+	int result = wire_device(machine, n, err);
+	/* vCPUs see it from here on. Half wired it stays as well, since its doorbells' addresses are used up. */
+	machine->device_count++;
+	return result < 0 ? err_wrap(err, "%s", device->ops->name) : 0;
+}
+
+/* A device that is there when the guest boots is named on the command line. */
+static int add_device(struct machine *machine, struct virtio_device *device, struct err *err)
+{
+	unsigned n = machine->device_count;
+	size_t used = strlen(machine->cmdline);
+
+	if (place_device(machine, device, err))
+		return -1;
 	used += (size_t)snprintf(machine->cmdline + used, sizeof machine->cmdline - used,
-				 " virtio_mmio.device=4K@0x%llx:%u", (unsigned long long)address, irq);
+				 " virtio_mmio.device=4K@0x%llx:%u", (unsigned long long)device_address(n),
+				 device_irq(machine, n));
 	if (used >= sizeof machine->cmdline)
 		return err_set(err, E2BIG, "the kernel command line is longer than %u bytes", PVH_CMDLINE_MAX);
 	return 0;
@@ -403,7 +460,10 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 	machine->vsock = virtio_vsock_create(machine->loop, GUEST_CID, config->vsock_fd, err);
 	if (add_device(machine, machine->vsock, err))
 		return -1;
-	return add_device(machine, virtio_rng_create(err), err);
+	if (add_device(machine, virtio_rng_create(err), err))
+		return -1;
+	machine->first_hotplugged = machine->device_count;
+	return 0;
 }
 
 static int add_shares(struct machine *machine, const struct machine_config *config, struct err *err)
@@ -417,12 +477,12 @@ static int add_shares(struct machine *machine, const struct machine_config *conf
 	return 0;
 }
 
-/* The timer's pin, which kernels want to see, the sandbox device's and those of the virtio devices. */
+/* The timer's pin, which kernels want to see, the sandbox device's and those of the virtio devices, now and later. */
 static uint32_t used_pins(const struct machine *machine)
 {
 	uint32_t pins = 1u | 1u << SANDBOX_IRQ;
 
-	for (unsigned i = 0; i < machine->device_count; i++)
+	for (unsigned i = 0; i < machine->device_count + HOTPLUG_PINS; i++)
 		pins |= 1u << (DEVICE_FIRST_IRQ + i);
 	return pins;
 }

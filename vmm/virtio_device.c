@@ -24,6 +24,7 @@ void virtio_device_init(struct virtio_device *device, const struct virtio_device
 	*device = (struct virtio_device){
 		.ops = ops,
 		.queue_count = queue_count,
+		.call_fd = -1,
 		.signal_queue = signal_nobody,
 		.signal_config = signal_config_to_nobody,
 		.fail = fail_unseen,

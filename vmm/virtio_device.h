@@ -55,6 +55,9 @@ struct virtio_device {
 	struct virtqueue queues[VIRTIO_QUEUES_MAX];
 	int kick_fds[VIRTIO_QUEUES_MAX]; /* ioeventfds, made by the transport; -1 before that */
 	bool own_kicks;
+	/* Somebody else writes to call_fd when a queue has something: then InterruptStatus always says so. */
+	bool own_calls;
+	int call_fd; /* raises the device's interrupt; made by the transport; -1 before that */
 	uint64_t driver_features; /* valid from activate on */
 	bool active;
 	pthread_mutex_t lock;

@@ -305,7 +305,7 @@ static void write_queue_notify(struct virtio_mmio *mmio, uint32_t value)
 
 static uint32_t read_interrupt_status(struct virtio_mmio *mmio)
 {
-	return atomic_load(&mmio->interrupt_status);
+	return atomic_load(&mmio->interrupt_status) | (mmio->device->own_calls ? INTERRUPT_QUEUE : 0);
 }
 
 static void write_interrupt_ack(struct virtio_mmio *mmio, uint32_t value)

@@ -47,6 +47,11 @@ enum vmm_control_op {
 	VMM_CONTROL_ADD_SHARE = 4,    /* name; one fd by SCM_RIGHTS; arg: bit 0 set: read-only */
 	VMM_CONTROL_REMOVE_SHARE = 5, /* name: no new look-ups; open files go on */
 	VMM_CONTROL_KILL = 6,         /* end the VM at once */
+	/*
+	 * A network interface: name (for messages), mac; the fd of a tap, and perhaps one of /dev/vhost-net. The reply
+	 * has the place where the guest finds it.
+	 */
+	VMM_CONTROL_ADD_NET = 7,
 };
 
 struct vmm_control_request {
@@ -54,6 +59,14 @@ struct vmm_control_request {
 	uint32_t reserved;
 	uint64_t arg;
 	char name[VMM_NAME_MAX];
+	uint8_t mac[6];
+	uint8_t reserved2[2];
+};
+
+struct vmm_place {
+	uint64_t address; /* guest physical, of the virtio-mmio registers */
+	uint32_t irq;
+	uint32_t reserved;
 };
 
 struct vmm_stats {
@@ -70,6 +83,7 @@ struct vmm_control_reply {
 	uint32_t reserved;
 	char text[512]; /* with a code: one line */
 	struct vmm_stats stats;
+	struct vmm_place place;
 };
 
 #endif

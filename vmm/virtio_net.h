@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio_net.h - the network device (virtio 1.2, section 5.1), in front of a tap.
+ */
+#ifndef BULKHEAD_VIRTIO_NET_H
+#define BULKHEAD_VIRTIO_NET_H
+
+#include <stdint.h>
+
+struct err;
+struct loop;
+struct virtio_device;
+
+/*
+ * Takes `tap_fd`: a tap made with IFF_NO_PI and IFF_VNET_HDR, or, in tests, a socket that keeps packets apart. With
+ * `vhost_fd` (-1: none; taken as well), which is one of /dev/vhost-net, the kernel moves the packets.
+ */
+struct virtio_device *virtio_net_create(struct loop *loop, const uint8_t mac[6], int tap_fd, int vhost_fd,
+					struct err *err);
+
+#endif
