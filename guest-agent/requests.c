@@ -9,6 +9,7 @@
 #include "guest-agent/conn.h"
 #include "guest-agent/container.h"
 #include "guest-agent/inspect.h"
+#include "guest-agent/net.h"
 #include "guest-agent/power.h"
 #include "guest-agent/process.h"
 #include "guest-agent/reply.h"
@@ -130,6 +131,26 @@ static void handle_oom_wait(struct agent *agent, void **message, struct reply *r
 	container_wait_oom(agent, request->container, reply);
 }
 
+static void handle_net_add(struct agent *agent, void **message, struct reply *reply)
+{
+	struct err err = ERR_INIT;
+
+	if (net_add(agent, *message, &err) < 0)
+		reply_error(reply, &err);
+	else
+		reply_ok(reply);
+}
+
+static void handle_net_remove(struct agent *agent, void **message, struct reply *reply)
+{
+	struct err err = ERR_INIT;
+
+	if (net_remove(agent, *message, &err) < 0)
+		reply_error(reply, &err);
+	else
+		reply_ok(reply);
+}
+
 static void handle_shutdown(struct agent *agent, void **message, struct reply *reply)
 {
 	(void)message;
@@ -168,6 +189,7 @@ static const struct {
 	[PROTO_UPDATE] = { handle_update, CONN_CONTROL },     [PROTO_STATS] = { handle_stats, CONN_CONTROL },
 	[PROTO_DELETE] = { handle_delete, CONN_CONTROL },     [PROTO_SHUTDOWN] = { handle_shutdown, CONN_CONTROL },
 	[PROTO_FREEZE] = { handle_freeze, CONN_CONTROL },     [PROTO_OOM_WAIT] = { handle_oom_wait, CONN_CONTROL },
+	[PROTO_NET_ADD] = { handle_net_add, CONN_CONTROL },   [PROTO_NET_REMOVE] = { handle_net_remove, CONN_CONTROL },
 	[PROTO_ATTACH] = { handle_attach, CONN_STREAM },
 };
 

@@ -9,6 +9,8 @@
 #include <limits.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -262,6 +264,39 @@ static int check_update(void *message, struct err *err)
 	return check_id(&request->container, "container id", err);
 }
 
+/* The bytes are the kernel's to check, but for the fixed part, in which net.c has something to replace. */
+static int check_net_message(const agent_NetMessage *message, struct err *err)
+{
+	enum { BODY_MAX = 2048 };
+	size_t least = message->type == RTM_NEWADDR  ? sizeof(struct ifaddrmsg) :
+		       message->type == RTM_NEWROUTE ? sizeof(struct rtmsg) :
+		       message->type == RTM_NEWNEIGH ? sizeof(struct ndmsg) :
+						       0;
+
+	if (!least)
+		return err_set(err, EINVAL, "a message of type %u", message->type);
+	if (!message->body || message->body->size < least || message->body->size > BODY_MAX)
+		return err_set(err, EINVAL, "a message of %u bytes", message->body ? message->body->size : 0);
+	return 0;
+}
+
+/* An interface's name becomes part of a path. */
+static int check_net_add(void *message, struct err *err)
+{
+	enum { MAC_SIZE = 6, NAME_MAX_LENGTH = 15 };
+	agent_NetAddRequest *request = message;
+
+	if (!is_component(request->name) || strlen(request->name) > NAME_MAX_LENGTH)
+		return err_set(err, EINVAL, "network interface: not a name");
+	if (!request->mac || request->mac->size != MAC_SIZE)
+		return err_set(err, EINVAL, "network interface %s: not a MAC", request->name);
+	for (size_t i = 0; i < request->messages_count; i++) {
+		if (check_net_message(&request->messages[i], err) < 0)
+			return err_wrap(err, "network interface %s", request->name);
+	}
+	return 0;
+}
+
 static int check_nothing(void *message, struct err *err)
 {
 	(void)message;
@@ -288,6 +323,8 @@ static const struct {
 	[PROTO_SHUTDOWN] = { agent_Empty_fields, sizeof(agent_Empty), check_nothing },
 	[PROTO_ATTACH] = { agent_AttachRequest_fields, sizeof(agent_AttachRequest), check_attach },
 	[PROTO_FREEZE] = { agent_FreezeRequest_fields, sizeof(agent_FreezeRequest), check_freeze },
+	[PROTO_NET_ADD] = { agent_NetAddRequest_fields, sizeof(agent_NetAddRequest), check_net_add },
+	[PROTO_NET_REMOVE] = { agent_NetRemoveRequest_fields, sizeof(agent_NetRemoveRequest), check_nothing },
 	[PROTO_OOM_WAIT] = { agent_ContainerRequest_fields, sizeof(agent_ContainerRequest), check_container_request },
 };
 
