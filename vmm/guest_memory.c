@@ -7,20 +7,39 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SIZE_STEP (2ull << 20)
+#define HUGE_PAGE (2ull << 20)
 #define SIZE_LIMIT (1ull << 40) /* far above any host we know, far below where the sums here could wrap */
 
+/*
+ * Small pages, unless asked otherwise: a huge page stays whole for as long as the guest uses 4 KiB of it. The exception
+ * is where a Linux guest puts its array of struct page, 1/64 of all memory: in one piece, 2 MiB aligned, as high as it
+ * fits below what else it takes before that. It fills the array at boot, so huge pages cost no memory there and save
+ * 511 exits for each 128 MiB of size.
+ */
+static void choose_page_size(const struct guest_range *range, uint64_t total, bool is_last)
+{
+	uint64_t array = (total / 64 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+
+	madvise(range->host, range->size, MADV_NOHUGEPAGE);
+	if (is_last && range->size >= array + 2 * HUGE_PAGE)
+		madvise(range->host + range->size - HUGE_PAGE - array, array, MADV_HUGEPAGE);
+}
+
+/* The host address is aligned to huge pages like the guest's, so that the one can be the other. */
 static int add_range(struct guest_memory *memory, uint64_t start, uint64_t size, struct err *err)
 {
-	struct guest_range *range = &memory->ranges[memory->count];
-	void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t room = size + HUGE_PAGE, before, after;
+	uint8_t *map = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (host == MAP_FAILED)
+	if (map == MAP_FAILED)
 		return err_set_errno(err, "cannot map %llu MiB of guest memory", (unsigned long long)(size >> 20));
-	/* Small pages, unless asked otherwise: a huge page stays whole for as long as the guest uses 4 KiB of it. */
-	madvise(host, size, MADV_NOHUGEPAGE);
-	*range = (struct guest_range){ .start = start, .size = size, .host = host };
-	memory->count++;
+	before = -(uintptr_t)map & (HUGE_PAGE - 1);
+	after = HUGE_PAGE - before;
+	/* What is left over at both ends goes back: right before and behind guest memory there is nothing. */
+	if (before)
+		munmap(map, before);
+	munmap(map + before + size, after);
+	memory->ranges[memory->count++] = (struct guest_range){ .start = start, .size = size, .host = map + before };
 	memory->size += size;
 	return 0;
 }
@@ -30,7 +49,7 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *
 	uint64_t low = size < GUEST_HOLE_START ? size : GUEST_HOLE_START;
 
 	*memory = (struct guest_memory){ 0 };
-	if (!size || size % SIZE_STEP || size > SIZE_LIMIT)
+	if (!size || size % HUGE_PAGE || size > SIZE_LIMIT)
 		return err_set(err, EINVAL, "guest memory of %llu bytes: not a multiple of 2 MiB, or too large",
 			       (unsigned long long)size);
 	if (add_range(memory, 0, low, err))
@@ -39,6 +58,8 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *
 		guest_memory_destroy(memory);
 		return -1;
 	}
+	for (unsigned i = 0; i < memory->count; i++)
+		choose_page_size(&memory->ranges[i], size, i == memory->count - 1);
 	return 0;
 }
 
