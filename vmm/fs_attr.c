@@ -38,10 +38,10 @@ static uint32_t pack_device(uint32_t major_number, uint32_t minor_number)
 	return (minor_number & 0xff) | (major_number & 0xfff) << 8 | (minor_number & ~0xffu) << 12;
 }
 
-void fs_attr_fill(struct fuse_attr *attr, const struct statx *st, bool submount)
+void fs_attr_fill(struct fuse_attr *attr, const struct statx *st, bool submount, uint64_t salt)
 {
 	*attr = (struct fuse_attr){
-		.ino = st->stx_ino,
+		.ino = st->stx_ino ^ salt,
 		.size = st->stx_size,
 		.blocks = st->stx_blocks,
 		.atime = (uint64_t)st->stx_atime.tv_sec,
@@ -76,7 +76,7 @@ int fs_attr_of_node(const struct fs_node *node, struct fuse_attr *attr)
 	}
 	if (fs_attr_stat(node->fd, &st))
 		return errno;
-	fs_attr_fill(attr, &st, node->submount);
+	fs_attr_fill(attr, &st, node->submount, node->salt);
 	return 0;
 }
 
@@ -121,7 +121,7 @@ static int fill_statx(const struct fs_node *node, struct fs_statx *out)
 		.uid = st.stx_uid,
 		.gid = st.stx_gid,
 		.mode = st.stx_mode,
-		.ino = st.stx_ino,
+		.ino = st.stx_ino ^ node->salt,
 		.size = st.stx_size,
 		.blocks = st.stx_blocks,
 		.atime = sx_time(st.stx_atime),
@@ -244,6 +244,12 @@ int fs_do_setattr(struct fs_request *request)
 		error = set_mode(request, in);
 	if (!error && in->valid & FATTR_SIZE)
 		error = set_size(request, in);
+	/*
+	 * Nothing at all is what remains of a request to take set-uid bits and file capabilities away, as chown(-1, -1)
+	 * does; and that is how the host's kernel is asked for it.
+	 */
+	if (!error && !(in->valid & (FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME)))
+		error = fchownat(request->node->fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH) ? errno : 0;
 	/* FATTR_CTIME comes only with a write-back cache; no call sets it, and the host's own is right. */
 	if (!error && in->valid & (FATTR_ATIME | FATTR_MTIME))
 		error = set_times(request, in);

@@ -21,7 +21,8 @@ int fs_attr_stat(int fd, struct statx *st);
 uint64_t fs_attr_device(const struct statx *st);
 struct fs_key fs_attr_key(const struct statx *st);
 
-void fs_attr_fill(struct fuse_attr *attr, const struct statx *st, bool submount);
+/* `salt`: fs_devices.h. */
+void fs_attr_fill(struct fuse_attr *attr, const struct statx *st, bool submount, uint64_t salt);
 
 /* The attributes of a node, the synthetic root included. 0 or an errno value. */
 int fs_attr_of_node(const struct fs_node *node, struct fuse_attr *attr);

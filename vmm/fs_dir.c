@@ -124,7 +124,8 @@ static int list_host(struct listing *list, struct fs_handle *handle, int64_t fro
 		/* The kernel aligns each entry to 8 bytes, and the buffer is aligned. */
 		const struct host_dirent *entry = (const void *)(raw + at);
 
-		fits = fits && list_add(list, handle->node, entry->name, entry->ino, entry->off, entry->type);
+		fits = fits && list_add(list, handle->node, entry->name, entry->ino ^ handle->node->salt, entry->off,
+					entry->type);
 		handle->position = entry->off;
 		at += entry->length;
 	}

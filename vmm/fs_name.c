@@ -22,7 +22,7 @@
 #endif
 
 static void fill_entry(struct fs_request *request, struct fuse_entry_out *entry, uint64_t id, const struct statx *st,
-		       bool submount)
+		       bool submount, uint64_t salt)
 {
 	const struct fs_caching *caching = &request->server->caching;
 
@@ -31,10 +31,10 @@ static void fill_entry(struct fs_request *request, struct fuse_entry_out *entry,
 	/* The generation stays 0: an id is never used for a second object in this session, it holds its own. */
 	fs_attr_validity(caching->name_ns, &entry->entry_valid, &entry->entry_valid_nsec);
 	fs_attr_validity(caching->attr_ns, &entry->attr_valid, &entry->attr_valid_nsec);
-	fs_attr_fill(&entry->attr, st, submount);
+	fs_attr_fill(&entry->attr, st, submount, salt);
 }
 
-/* `fd` is taken. `is_root`: the share's own root, which is a mount of its own for the guest. */
+/* `fd` is taken. */
 static int enter(struct fs_request *request, struct fs_share *share, const struct fs_node *parent, int fd,
 		 struct fuse_entry_out *entry, struct fs_node **node)
 {
@@ -49,14 +49,18 @@ static int enter(struct fs_request *request, struct fs_share *share, const struc
 	}
 	found.key = fs_attr_key(&st);
 	found.type = st.stx_mode & S_IFMT;
-	found.submount = S_ISDIR(st.stx_mode) &&
+	found.salt = found.key.device == parent->key.device
+			     ? parent->salt
+			     : fs_devices_salt(&request->server->devices, found.key.device);
+	/* A mount on the host, within a share, is one in the guest. Why not each share too: fs_devices.h. */
+	found.submount = S_ISDIR(st.stx_mode) && !fs_node_is_root(parent) &&
 			 (parent->key.mount != found.key.mount || parent->key.device != found.key.device);
 
 	uint64_t id = fs_nodes_look_up(&request->server->nodes, &found, node);
 
 	if (!id)
 		return errno;
-	fill_entry(request, entry, id, &st, found.submount);
+	fill_entry(request, entry, id, &st, found.submount, found.salt);
 	return 0;
 }
 
@@ -251,7 +255,7 @@ static int reply_link(struct fs_request *request, struct fs_node *node)
 
 	if (!id)
 		return errno;
-	fill_entry(request, &entry, id, &st, node->submount);
+	fill_entry(request, &entry, id, &st, node->submount, node->salt);
 	return fs_reply(request, &entry, sizeof entry);
 }
 

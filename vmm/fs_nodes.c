@@ -169,6 +169,7 @@ uint64_t fs_nodes_look_up(struct fs_nodes *nodes, struct fs_found *found, struct
 					  .fd = found->fd,
 					  .type = found->type,
 					  .submount = found->submount,
+					  .salt = found->salt,
 					  .share = found->share };
 		if (enter_locked(nodes, node)) {
 			saved = errno;

@@ -33,6 +33,7 @@ struct fs_node {
 	int fd;                 /* O_PATH; -1: the synthetic root */
 	mode_t type;            /* S_IFMT bits; an inode never changes them */
 	bool submount;          /* a directory on another mount or device than the one it was first found in */
+	uint64_t salt;          /* of its inode number, as the guest sees it: fs_devices.h */
 	/* Under the table's lock. */
 	uint64_t id; /* 0 once forgotten */
 	uint64_t lookups;
@@ -63,6 +64,7 @@ struct fs_found {
 	int fd;
 	mode_t type;
 	bool submount;
+	uint64_t salt;
 	struct fs_share *share;
 };
 

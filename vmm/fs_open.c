@@ -263,9 +263,52 @@ int fs_do_fsync(struct fs_request *request)
 	return error;
 }
 
+static int sync_share(struct fs_share *share)
+{
+	auto_fd int fd = -1;
+	char name[12];
+
+	if (S_ISDIR(share->type)) {
+		fd = openat(share->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	} else {
+		/* The worker's working directory is /proc/self/fd. */
+		snprintf(name, sizeof name, "%d", share->fd);
+		fd = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	}
+	return fd < 0 || syncfs(fd) ? errno : 0;
+}
+
+/* The guest has one file system; the host may have several under it, and each is synced once. */
+static int sync_all_shares(struct fs_server *server)
+{
+	uint64_t done[8];
+	unsigned count = 0;
+	int error = 0;
+
+	for (unsigned slot = 0;; slot++) {
+		struct fs_share *share = fs_shares_at(&server->shares, &slot);
+		bool skip = false;
+
+		if (!share)
+			return error;
+		for (unsigned i = 0; i < count; i++)
+			skip = skip || done[i] == share->device;
+		if (!share->read_only && !skip) {
+			int result = sync_share(share);
+
+			error = error ? error : result;
+			if (count < sizeof done / sizeof *done)
+				done[count++] = share->device;
+		}
+		fs_share_put(share);
+	}
+}
+
 int fs_do_syncfs(struct fs_request *request)
 {
-	if (fs_node_is_root(request->node) || request->node->share->read_only)
+	if (fs_node_is_root(request->node))
+		return sync_all_shares(request->server);
+	if (request->node->share->read_only)
 		return 0;
 
 	auto_fd int fd = fs_open_node(request->server, request->node, O_RDONLY);

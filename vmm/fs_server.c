@@ -27,7 +27,8 @@ const struct fs_caching fs_caching_auto = {
 /* --- what there is, and how long it may be -------------------------------------------------------------------------
  */
 
-enum { NAME = FS_NAME_MAX + 1 /* with the final 0 */ };
+/* A name and its final 0. The guest's driver leaves it to us to say that one is too long. */
+enum { NAME = 1024 + 1 };
 
 #define S(type) sizeof(struct type)
 #define ENTRY S(fuse_entry_out)
@@ -93,7 +94,7 @@ static const struct fs_op ops[] = {
 	OP(FUSE_RELEASEDIR, releasedir, S(fuse_release_in), S(fuse_release_in), 0, OF_DIR),
 	OP(FUSE_FSYNCDIR, fsyncdir, S(fuse_fsync_in), S(fuse_fsync_in), 0, OF_DIR),
 
-	OP(FUSE_SETXATTR, setxattr, S(fuse_setxattr_in) + 2, S(fuse_setxattr_in) + NAME + FS_XATTR_VALUE_MAX, 0,
+	OP(FUSE_SETXATTR, setxattr, S(fuse_setxattr_in) + 2, S(fuse_setxattr_in) + FS_NAME_MAX + 1 + FS_XATTR_VALUE_MAX, 0,
 	   FS_OP_CHANGES),
 	OP(FUSE_GETXATTR, getxattr, S(fuse_getxattr_in) + 1, S(fuse_getxattr_in) + NAME, 0, FS_OP_ON_ROOT),
 	OP(FUSE_LISTXATTR, listxattr, S(fuse_getxattr_in), S(fuse_getxattr_in), 0, FS_OP_ON_ROOT),
@@ -299,6 +300,7 @@ struct fs_server *fs_server_create(struct fs_limits limits, struct err *err)
 	server->caching = fs_caching_auto;
 	server->refused = &server->refused_here;
 	fs_shares_init(&server->shares);
+	fs_devices_init(&server->devices);
 	int result = fs_nodes_init(&server->nodes, limits.nodes);
 	fs_handles_init(&server->handles, &server->nodes, limits.handles);
 	server->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -319,6 +321,7 @@ void fs_server_destroy(struct fs_server *server)
 	fs_handles_fini(&server->handles);
 	fs_nodes_fini(&server->nodes);
 	fs_shares_fini(&server->shares);
+	fs_devices_fini(&server->devices);
 	close_fd(&server->proc_fd);
 	free(server);
 }

@@ -16,12 +16,14 @@
  *     fs_attr.c      GETATTR, STATX, SETATTR, STATFS, READLINK      fs_open.c   OPEN, CREATE, RELEASE, FSYNC ...
  *     fs_io.c        READ, WRITE, LSEEK, FALLOCATE, COPY_FILE_RANGE      fs_dir.c   READDIR, READDIRPLUS ...
  *     fs_xattr.c     extended attributes
- *     fs_shares.h, fs_nodes.h, fs_handles.h, fs_ids.h   the tables      fs_creds.h   in whose name a thread acts
+ *     fs_shares.h, fs_nodes.h, fs_handles.h, fs_ids.h, fs_devices.h   the tables      fs_creds.h   in whose name a
+ * thread acts
  */
 #ifndef BULKHEAD_FS_SERVER_H
 #define BULKHEAD_FS_SERVER_H
 
 #include "vmm/fs_creds.h"
+#include "vmm/fs_devices.h"
 #include "vmm/fs_handles.h"
 #include "vmm/fs_nodes.h"
 #include "vmm/fs_shares.h"
@@ -54,6 +56,7 @@ struct fs_server {
 	struct fs_shares shares;
 	struct fs_nodes nodes;
 	struct fs_handles handles;
+	struct fs_devices devices;
 	struct fs_caching caching;
 	int proc_fd;            /* /proc/self/fd: a node's own file is opened through it, by number, never by path */
 	_Atomic uint32_t minor; /* of the protocol, once INIT was answered; 0 before */

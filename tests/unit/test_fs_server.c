@@ -164,15 +164,43 @@ static void lookup_attributes_are_the_hosts(void **state)
 	assert_int_equal(entry.attr.flags, 0);
 }
 
-static void lookup_share_is_a_submount(void **state)
+static void shares_of_other_devices_have_other_inode_numbers(void **state)
+{
+	struct fuse_entry_out first, other;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(client_lookup(&c, FS_ROOT_ID, "s", &first), 0);
+	assert_int_equal(first.nodeid, c.top);
+	/* Not a mount of its own: fs_devices.h says why. */
+	assert_int_equal(first.attr.flags, 0);
+	assert_int_equal(stat(c.share, &st), 0);
+	assert_int_equal(first.attr.ino, st.st_ino);
+	/* /proc is surely another file system; nothing in it is opened. */
+	client_add_share(&c, "proc", "/proc", true);
+	assert_int_equal(client_lookup(&c, FS_ROOT_ID, "proc", &other), 0);
+	assert_int_equal(stat("/proc", &st), 0);
+	assert_int_equal(other.attr.ino, st.st_ino ^ 1ull << 48);
+	/* Within a share, a mount stays one. /proc/sys/fs/binfmt_misc may be an automount: not touched. */
+	struct fuse_attr attr;
+	assert_int_equal(client_getattr(&c, other.nodeid, &attr), 0);
+	assert_int_equal(attr.ino, other.attr.ino);
+	assert_int_equal(client_lookup(&c, other.nodeid, "self", &other), 0);
+	assert_int_equal(other.attr.mode & S_IFMT, S_IFLNK);
+	assert_int_equal(other.attr.ino >> 48, 1);
+}
+
+static void mounts_within_a_share_are_submounts(void **state)
 {
 	struct fuse_entry_out entry;
 
 	(void)state;
-	assert_int_equal(client_lookup(&c, FS_ROOT_ID, "s", &entry), 0);
-	/* /tmp may be one mount here, but a share is always one of its own. */
+	/* Any machine's /: proc, dev or sys beneath it is another mount. */
+	client_add_share(&c, "root", "/", true);
+	uint64_t root = client_find(&c, FS_ROOT_ID, "root");
+	assert_int_equal(client_lookup(&c, root, "proc", &entry), 0);
 	assert_int_equal(entry.attr.flags, FUSE_ATTR_SUBMOUNT);
-	assert_int_equal(entry.nodeid, c.top);
+	assert_int_equal(client_lookup(&c, root, "tmp", &entry), 0);
 }
 
 static void mkdir_mode_and_umask_are_applied(void **state)
@@ -367,7 +395,7 @@ static void names_of_255_bytes_and_any_bytes_work(void **state)
 	assert_int_equal(client_mkdir(&c, c.top, ".x", 0755, 0), 0);
 	name[FS_NAME_MAX] = 'n';
 	name[FS_NAME_MAX + 1] = 0;
-	assert_int_equal(client_lookup(&c, c.top, name, &entry), EINVAL); /* longer than the operation may be */
+	assert_int_equal(client_lookup(&c, c.top, name, &entry), ENAMETOOLONG);
 }
 
 /* --- files ------------------------------------------------------------------------------------------------------- */
@@ -550,7 +578,9 @@ static void flush_fsync_and_syncfs_work(void **state)
 	sync.fsync_flags = FUSE_FSYNC_FDATASYNC;
 	assert_int_equal(client_call(&c, FUSE_FSYNC, entry.nodeid, &sync, sizeof sync), 0);
 	struct fuse_syncfs_in all = { 0 };
+	client_add_share(&c, "file", client_path(&c, "f"), false);
 	assert_int_equal(client_call(&c, FUSE_SYNCFS, FS_ROOT_ID, &all, sizeof all), 0);
+	before++;
 	assert_int_equal(client_call(&c, FUSE_SYNCFS, c.top, &all, sizeof all), 0);
 	assert_int_equal(client_open_files(), before);
 	flush.fh = sync.fh = 77;
@@ -818,6 +848,11 @@ static void setuid_bits_go_when_the_guest_says(void **state)
 		assert_int_equal(client_getattr(&c, node, &attr), 0);
 		assert_int_equal(attr.mode, expected);
 	}
+	/* What chown(-1, -1) leaves over. */
+	assert_int_equal(chmod(client_path(&c, "f"), 06755), 0);
+	assert_int_equal(client_setattr(&c, node, (struct fuse_setattr_in){ .valid = 0 }), 0);
+	assert_int_equal(client_getattr(&c, node, &attr), 0);
+	assert_int_equal(attr.mode, S_IFREG | 0755);
 	/* A change of owner always takes them, and a set-gid bit set on purpose stays, also after such a write. */
 	assert_int_equal(client_setattr(&c, node, (struct fuse_setattr_in){ .valid = FATTR_MODE, .mode = 06755 }), 0);
 	assert_int_equal(client_getattr(&c, node, &attr), 0);
@@ -1222,7 +1257,8 @@ int main(void)
 		TEST(batch_forget_takes_all),
 		TEST(lookup_of_nothing_is_cacheable),
 		TEST(lookup_attributes_are_the_hosts),
-		TEST(lookup_share_is_a_submount),
+		TEST(shares_of_other_devices_have_other_inode_numbers),
+		TEST(mounts_within_a_share_are_submounts),
 		TEST(mkdir_mode_and_umask_are_applied),
 		TEST(mkdir_default_acl_replaces_the_umask),
 		TEST(mknod_makes_what_was_asked),
