@@ -32,6 +32,7 @@ static struct oci_host_config *make_defaults(void)
 	config->default_vcpus = VCPUS_DEFAULT;
 	config->max_vcpus = cpus < 1 ? 1 : cpus > OCI_VM_VCPUS_MAX ? OCI_VM_VCPUS_MAX : (uint32_t)cpus;
 	config->max_memory_mib = UINT32_MAX;
+	config->vhost_net = true;
 	if (sysinfo(&info) == 0 && (uint64_t)info.totalram * info.mem_unit >> 20 < UINT32_MAX)
 		config->max_memory_mib = (uint32_t)((uint64_t)info.totalram * info.mem_unit >> 20);
 	return config;
@@ -51,6 +52,7 @@ static int refuse_unknown(const struct oci_json *document, struct err *err)
 		"max_vcpus",
 		"allowed_annotations",
 		"log_level",
+		"vhost_net",
 		NULL,
 	};
 
@@ -116,7 +118,8 @@ static int parse_document(const struct oci_json *document, struct oci_host_confi
 	    parse_number(document, "reserve_memory_mib", 0, UINT32_MAX / 2, &out->reserve_memory_mib, err) < 0 ||
 	    parse_number(document, "max_vcpus", 1, OCI_VM_VCPUS_MAX, &out->max_vcpus, err) < 0 ||
 	    parse_number(document, "default_vcpus", 1, OCI_VM_VCPUS_MAX, &out->default_vcpus, err) < 0 ||
-	    parse_annotations(document, out, err) < 0)
+	    parse_annotations(document, out, err) < 0 ||
+	    oci_json_bool(document, "vhost_net", &out->vhost_net, err) < 0)
 		return -1;
 	int found = oci_name_parse(document, "log_level", levels, &level, err);
 	out->has_log_level = found > 0;

@@ -5,7 +5,8 @@
  *     { "kernel": "/path/vmlinux", "initrd": "/path/initramfs", "cmdline": "more kernel parameters",
  *       "default_memory_mib": 512, "max_memory_mib": 65536, "reserve_memory_mib": 64,
  *       "default_vcpus": 1, "max_vcpus": 8,
- *       "allowed_annotations": ["io.bulkhead.memory-mib", "io.bulkhead.vcpus"], "log_level": "info" }
+ *       "allowed_annotations": ["io.bulkhead.memory-mib", "io.bulkhead.vcpus"], "log_level": "info",
+ *       "vhost_net": true }
  *
  * Every member is optional. An unknown one is refused: a spelling mistake here must not go unnoticed.
  */
@@ -28,6 +29,7 @@ struct oci_host_config {
 	uint32_t default_memory_mib, max_memory_mib, reserve_memory_mib;
 	uint32_t default_vcpus, max_vcpus;
 	struct oci_strings allowed_annotations;
+	bool vhost_net; /* packets go through /dev/vhost-net where there is one */
 	bool has_log_level;
 	enum log_level log_level;
 };

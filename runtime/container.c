@@ -4,6 +4,7 @@
 #include "runtime/agent_client.h"
 #include "runtime/command.h"
 #include "runtime/host_cgroup.h"
+#include "runtime/network.h"
 #include "runtime/run_hooks.h"
 #include "runtime/statedir.h"
 
@@ -13,17 +14,20 @@
 #include "common/proto.h"
 
 #include "oci/config.h"
+#include "oci/namespaces.h"
 
 #include "agent.pb.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { ASK_TIMEOUT_MS = 3 * 1000, END_TIMEOUT_MS = 15 * 1000, CONFIG_MAX = 16 << 20 };
 
@@ -176,6 +180,21 @@ void container_stop(struct container *container)
 	kill_processes(container);
 }
 
+/* A namespace that the engine made outlives us, and is left as it was. */
+static void clean_network(const struct container *container)
+{
+	struct oci_config *config = NULL;
+	struct err ignored = ERR_INIT;
+
+	if (geteuid() == 0 && container_load_config(container, &config, &ignored) == 0) {
+		const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
+
+		if (network && network->path)
+			network_clean(network->path);
+	}
+	oci_config_destroy(config);
+}
+
 int container_destroy(struct container *container, struct err *err)
 {
 	struct err later = ERR_INIT;
@@ -185,6 +204,7 @@ int container_destroy(struct container *container, struct err *err)
 		const struct oci_store *store = container->store;
 
 		kill_processes(container);
+		clean_network(container);
 		if (store->cgroup_path && host_cgroup_destroy(store->cgroup_path, err) < 0)
 			result = -1;
 		if (store->poststop.count > 0) {

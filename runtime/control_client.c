@@ -7,16 +7,38 @@
 #include "common/err.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
-enum { CONTROL_TIMEOUT_S = 30 };
+enum { CONTROL_TIMEOUT_S = 30, FDS_MAX = 2 };
 
-int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, struct err *err)
+/* Sends the request with its descriptors, as many as come before a -1. */
+static ssize_t send_request(int socket, const struct vmm_control_request *request, const int *fds, size_t max)
 {
-	struct vmm_control_request request = { .op = op };
-	struct vmm_control_reply reply;
+	struct iovec data = { .iov_base = (void *)(size_t)request, .iov_len = sizeof *request };
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(FDS_MAX * sizeof(int))] = { 0 };
+	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
+	size_t count = 0;
+
+	while (count < max && fds[count] >= 0)
+		count++;
+	if (count > 0) {
+		message.msg_control = space;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+	}
+	return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+static int exchange(int dirfd, const struct vmm_control_request *request, const int fds[FDS_MAX],
+		    struct vmm_control_reply *reply, struct err *err)
+{
 	struct timeval limit = { .tv_sec = CONTROL_TIMEOUT_S };
 	auto_fd int fd = vm_socket_connect(dirfd, VM_SOCKET_CONTROL, SOCK_SEQPACKET, err);
 
@@ -24,18 +46,42 @@ int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, str
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0)
 		return err_set_errno(err, "cannot set a time limit");
-	if (send(fd, &request, sizeof request, MSG_NOSIGNAL) != (ssize_t)sizeof request)
+	if (send_request(fd, request, fds, FDS_MAX) != (ssize_t)sizeof *request)
 		return err_set_errno(err, "cannot ask the monitor");
-	ssize_t n = recv(fd, &reply, sizeof reply, 0);
+	ssize_t n = recv(fd, reply, sizeof *reply, 0);
 	if (n < 0 && errno == EAGAIN)
 		return err_set(err, ETIMEDOUT, "the monitor does not answer");
-	if (n != (ssize_t)sizeof reply)
+	if (n != (ssize_t)sizeof *reply)
 		return err_set(err, ECONNRESET, "the virtual machine has ended");
-	if (reply.code) {
-		reply.text[sizeof reply.text - 1] = '\0';
-		return err_set(err, (int)reply.code, "%s", *reply.text ? reply.text : strerror((int)reply.code));
+	if (reply->code) {
+		reply->text[sizeof reply->text - 1] = '\0';
+		return err_set(err, (int)reply->code, "%s", *reply->text ? reply->text : strerror((int)reply->code));
 	}
+	return 0;
+}
+
+int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, struct err *err)
+{
+	const struct vmm_control_request request = { .op = op };
+	struct vmm_control_reply reply;
+
+	if (exchange(dirfd, &request, (const int[FDS_MAX]){ -1, -1 }, &reply, err) < 0)
+		return -1;
 	if (stats)
 		*stats = reply.stats;
+	return 0;
+}
+
+int control_add_net(int dirfd, const char *name, const uint8_t mac[6], int tap_fd, int vhost_fd,
+		    struct vmm_place *place, struct err *err)
+{
+	struct vmm_control_request request = { .op = VMM_CONTROL_ADD_NET };
+	struct vmm_control_reply reply;
+
+	snprintf(request.name, sizeof request.name, "%s", name);
+	memcpy(request.mac, mac, sizeof request.mac);
+	if (exchange(dirfd, &request, (const int[FDS_MAX]){ tap_fd, vhost_fd }, &reply, err) < 0)
+		return -1;
+	*place = reply.place;
 	return 0;
 }

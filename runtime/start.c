@@ -3,6 +3,7 @@
 
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
+#include "runtime/network.h"
 #include "runtime/run_hooks.h"
 #include "runtime/trace.h"
 
@@ -11,10 +12,14 @@
 #include "common/proto.h"
 
 #include "oci/config.h"
+#include "oci/host_config.h"
+#include "oci/namespaces.h"
 
 #include "agent.pb.h"
 
+#include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* startContainer hooks run in the guest before the answer comes, each with its own time-out if it has one. */
 static int start_timeout_ms(const struct oci_config *config)
@@ -33,6 +38,23 @@ static int start_timeout_ms(const struct oci_config *config)
 	return seconds * 1000;
 }
 
+/* By now the engine has put the interfaces into the namespace; one that comes later is the proxy's to see. */
+static int attach_network(struct container *container, const struct oci_config *config, struct agent_client *agent,
+			  struct err *err)
+{
+	struct oci_host_config *host;
+
+	if (geteuid() != 0 || !oci_namespaces_find(&config->namespaces, CLONE_NEWNET))
+		return 0;
+	if (oci_host_config_load(OCI_HOST_CONFIG_FILE, &host, err) < 0)
+		return -1;
+	struct network network = { .dirfd = container->dirfd, .use_vhost = host->vhost_net };
+	oci_host_config_destroy(host);
+	int result = network_attach(&network, container->store->pid, agent, err);
+	trace_mark("network attached");
+	return result;
+}
+
 static int tell_agent(struct container *container, const struct oci_config *config, struct err *err)
 {
 	agent_ContainerRequest request = { .container = container->id };
@@ -40,8 +62,10 @@ static int tell_agent(struct container *container, const struct oci_config *conf
 
 	if (agent_client_open(&agent, container->dirfd, AGENT_TIMEOUT_MS, err) < 0)
 		return -1;
-	int result = agent_client_call(&agent, PROTO_START, agent_ContainerRequest_fields, &request, NULL, NULL,
-				       start_timeout_ms(config), err);
+	int result = attach_network(container, config, &agent, err);
+	if (result == 0)
+		result = agent_client_call(&agent, PROTO_START, agent_ContainerRequest_fields, &request, NULL, NULL,
+					   start_timeout_ms(config), err);
 	agent_client_close(&agent);
 	return result;
 }
