@@ -107,24 +107,30 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 	return err_set(err, EINVAL, "unknown option");
 }
 
-static int parse(char **argv, struct arguments *arguments, struct err *err)
+/* Goes on after the first error, which is the one that counts: the proxy is told over --event-fd, which may come later. */
+static int parse(char **argv, struct arguments *arguments, struct err *first)
 {
 	struct machine_config *config = &arguments->machine;
 
 	for (argv++; *argv; argv++) {
 		const char *name = *argv;
+		struct err err = ERR_INIT;
 
 		if (!strcmp(name, "--debug")) {
 			arguments->debug = true;
 			continue;
 		}
 		if (!argv[1])
-			return err_set(err, EINVAL, "%s: a value is missing, or the option is unknown", name);
-		if (parse_option(name, *++argv, arguments, err))
-			return err_wrap(err, "%s", name);
+			err_set(&err, EINVAL, "%s: a value is missing, or the option is unknown", name);
+		else if (parse_option(name, *++argv, arguments, &err))
+			err_wrap(&err, "%s", name);
+		if (err.code && !first->code)
+			*first = err;
 	}
+	if (first->code)
+		return -1;
 	if (config->kvm_fd < 0 || config->kernel_fd < 0)
-		return err_set(err, EINVAL, "--kvm-fd and --kernel-fd are needed");
+		return err_set(first, EINVAL, "--kvm-fd and --kernel-fd are needed");
 	return 0;
 }
 
@@ -140,6 +146,15 @@ static int die_with_parent(struct err *err)
 	return 0;
 }
 
+/* With a proxy, it is the one that tells the user. */
+static void tell_error(int event_fd, const struct err *err)
+{
+	if (event_fd >= 0)
+		event_error(event_fd, err->code, err->text);
+	else
+		log_error("%s", err->text);
+}
+
 int main(int argc, char **argv)
 {
 	static struct arguments arguments = {
@@ -152,24 +167,17 @@ int main(int argc, char **argv)
 	/* Not destroyed at the end: the kernel takes everything back at once, and faster. */
 	static struct machine *machine;
 	struct err err = ERR_INIT;
-	int event_fd;
 
 	(void)argc;
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of that write, not our end */
 	if (parse(argv, &arguments, &err)) {
 		log_setup("bulkhead-vmm", arguments.log_fd, LOG_TEXT, LOG_INFO);
-		log_error("%s", err.text);
-		event_error(arguments.machine.event_fd, err.code, err.text);
+		tell_error(arguments.machine.event_fd, &err);
 		return EXIT_USAGE;
 	}
 	log_setup("bulkhead-vmm", arguments.log_fd, LOG_TEXT, arguments.debug ? LOG_DEBUG : LOG_INFO);
-	event_fd = arguments.machine.event_fd;
 	if (!die_with_parent(&err) && (machine = machine_create(&arguments.machine, &err)) && !machine_run(machine, &err))
 		return EXIT_ENDED;
-	/* With a proxy, it is the one that tells the user. */
-	if (event_fd >= 0)
-		event_error(event_fd, err.code, err.text);
-	else
-		log_error("%s", err.text);
+	tell_error(arguments.machine.event_fd, &err);
 	return EXIT_FAILED;
 }
