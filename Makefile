@@ -36,11 +36,8 @@ objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
 COMMON_SRC := $(wildcard common/*.c)
 VMM_SRC := $(filter-out vmm/main.c,$(wildcard vmm/*.c))
 OCI_SRC := $(wildcard oci/*.c)
-PROXY_SRC := $(wildcard runtime/proxy_*.c)
-RUNTIME_SRC := $(filter-out runtime/main.c $(PROXY_SRC),$(wildcard runtime/*.c))
+RUNTIME_SRC := $(filter-out runtime/main.c runtime/proxy_main.c,$(wildcard runtime/*.c))
 AGENT_SRC := $(wildcard guest-agent/*.c)
-# Files of runtime/ that the proxy needs too.
-PROXY_SHARED := $(addprefix runtime/,frame.c options.c relay.c signals.c sync.c vm_socket.c)
 LIBS := $(B)/libcommon.a $(B)/libvmm.a $(B)/liboci.a $(B)/libruntime.a
 
 PROGRAMS := $(B)/bulkhead $(B)/bulkhead-proxy $(B)/bulkhead-vmm $(B)/bulkhead-agent
@@ -74,7 +71,7 @@ $(eval $(call archive,runtime,$(call objects,$(RUNTIME_SRC))))
 
 $(B)/bulkhead: $(call objects,runtime/main.c) $(B)/libruntime.a $(B)/liboci.a $(B)/libvmm.a $(B)/libcommon.a
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) $(RUNTIME_LIBS) -o $@
-$(B)/bulkhead-proxy: $(call objects,$(PROXY_SRC) $(PROXY_SHARED)) $(B)/libcommon.a
+$(B)/bulkhead-proxy: $(call objects,runtime/proxy_main.c) $(B)/libruntime.a $(B)/libcommon.a
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) $(NANOPB) -o $@
 $(B)/bulkhead-vmm: $(call objects,vmm/main.c) $(B)/libvmm.a $(B)/libcommon.a
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) -o $@
