@@ -102,7 +102,7 @@ $(B)/initramfs: $(B)/bulkhead-agent $(B)/bulkhead_guest.ko rootfs/build-initramf
 # Tests. Unit tests link what they use from the archives.
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 $(B)/unit/%: tests/unit/%.c $(LIBS)
-	$(call say,TEST,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes $< \
+	$(call say,TEST,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -Wno-maybe-uninitialized $< \
 		-Wl,--start-group $(LIBS) -Wl,--end-group $(if $(SAN),-fsanitize=$(SAN)) -pie $(RUNTIME_LIBS) -lcmocka -o $@
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
