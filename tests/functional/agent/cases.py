@@ -864,6 +864,53 @@ def test_update_and_stats(host):
                files=[{"name": "../x", "value": "1"}])
 
 
+def needs_controller(host, name):
+    with open(host.cgroup + "/cgroup.controllers") as f:
+        if name not in f.read().split():
+            raise Skip(f"no {name} controller in cgroup v2 here")
+
+
+def test_memory_limit_kills_and_is_told(host):
+    needs_controller(host, "memory")
+    box = {"cgroup_files": [{"name": "memory.max", "value": "33554432"}, {"name": "memory.swap.max", "value": "0"}]}
+    with Box(host, "python3", "-c", "input(); x = b'x' * (128 << 20)", box=box) as b:
+        watcher = Connection(host.directory)
+        told = watcher.send("oom_wait", container=b.id)
+        stats = b.control.call("stats", container=b.id)
+        assert stats["memory_max"] == 32 << 20 and 0 < stats["memory_current"] <= 32 << 20, stats
+        assert any(f["name"] == "anon" for f in stats["memory_stat"]), stats
+        b.stdin.sendall(b"\n")
+        reply = b.wait()
+        assert reply == {"wait_status": signal.SIGKILL, "oom_killed": True}, reply
+        watcher.receive(told)
+        assert b.control.call("stats", container=b.id)["oom_kills"] == 1
+
+
+def test_memory_limit_killing_an_exec_is_told_of_it_alone(host):
+    needs_controller(host, "memory")
+    box = {"cgroup_files": [{"name": "memory.max", "value": "33554432"}, {"name": "memory.swap.max", "value": "0"}]}
+    with Box(host, "sleep", "100", box=box) as b:
+        exec_in(b, "fine", "sleep", "0.5")
+        exec_in(b, "hungry", "python3", "-c", "x = b'x' * (128 << 20)")
+        assert b.wait("hungry") == {"wait_status": signal.SIGKILL, "oom_killed": True}
+        assert b.wait("fine") == {}
+
+
+def test_oom_wait_ends_with_the_container(host):
+    needs_controller(host, "memory")
+    with Box(host, "cat") as b:
+        told = b.control.send("oom_wait", container=b.id)
+        b.stdin.shutdown(socket.SHUT_WR)
+        raises(errno.ESRCH, "container not running", b.control.receive, told)
+
+
+def test_pids_limit_applies(host):
+    needs_controller(host, "pids")
+    box = {"cgroup_files": [{"name": "pids.max", "value": "5"}]}
+    with Box(host, "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 10 & done", box=box) as b:
+        assert b"Cannot fork" in read_all(b.stderr)
+
+
 def test_containers_twenty_at_once(host):
     errors = []
 
