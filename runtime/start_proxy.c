@@ -170,9 +170,10 @@ int start_proxy_tell(int sync_fd, enum sync_kind kind, struct err *err)
 {
 	struct sync_message message = { .kind = kind };
 
-	if (sync_send(sync_fd, &message) < 0)
-		return err_set_errno(err, "the container's proxy is gone");
-	return 0;
+	if (sync_send(sync_fd, &message) == 0)
+		return 0;
+	/* It is gone, and has said why. */
+	return start_proxy_await(sync_fd, SYNC_FAILED, &message, err);
 }
 
 int start_proxy_request_fd(const void *data, size_t length, struct err *err)

@@ -298,7 +298,7 @@ static void tell(const struct run *run, enum sync_kind kind)
 {
 	struct sync_message message = { .kind = kind };
 
-	assert_int_equal(sync_send(run->sync_fd, &message), 0);
+	sync_send(run->sync_fd, &message); /* it may have failed already, and then has said so */
 }
 
 /* The next message that is no stamp. */
