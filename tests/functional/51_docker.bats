@@ -7,7 +7,7 @@ load helpers
 setup_file() {
 	mkdir -p /etc/docker
 	echo '{"runtimes": {"bulkhead": {"path": "'"$(command -v "${BULKHEAD:-bulkhead}")"'"}}}' >/etc/docker/daemon.json
-	start-dockerd 3>&-
+	start-dockerd 3>&- 4>&-
 	tar -C "${ROOTFS_DIR:-/opt/rootfs}/busybox" -c . | docker import - busybox >/dev/null
 }
 
@@ -22,7 +22,7 @@ teardown() {
 	assert_equal "$(pgrep -x 'bulkhead.*' -a)" ""
 }
 
-dk() { timeout 120 docker "$@"; }
+dk() { timeout 240 docker "$@"; }
 dk_run() { dk run --runtime bulkhead --name "$NAME" "$@"; }
 
 @test "docker run --rm shows the guest's kernel" {
@@ -48,7 +48,7 @@ dk_run() { dk run --runtime bulkhead --name "$NAME" "$@"; }
 }
 
 @test "docker run -it gives a terminal" {
-	run script -qec "timeout 120 docker run --runtime bulkhead --rm -it --name $NAME busybox sh -c 'tty && stty size'" /dev/null </dev/null
+	run timeout 240 script -qec "docker run --runtime bulkhead --rm -it --name $NAME busybox sh -c 'tty && stty size'" /dev/null </dev/null
 	assert_output '/dev/'
 }
 
@@ -79,7 +79,7 @@ dk_run() { dk run --runtime bulkhead --name "$NAME" "$@"; }
 
 @test "exec -it has a terminal" {
 	dk_run -d busybox sleep 1000 >/dev/null
-	run script -qec "timeout 60 docker exec -it $NAME tty" /dev/null </dev/null
+	run timeout 240 script -qec "docker exec -it $NAME tty" /dev/null </dev/null
 	assert_output '/dev/'
 }
 

@@ -19,7 +19,7 @@ teardown() {
 	assert_equal "$(pgrep -x 'bulkhead.*' -a)" ""
 }
 
-pm() { timeout 120 podman --runtime "$(command -v "$BULKHEAD")" "$@"; }
+pm() { timeout 240 podman --runtime "$(command -v "$BULKHEAD")" "$@"; }
 pm_run() { pm run --name "$NAME" "$@"; }
 
 @test "podman run --rm shows the guest's kernel" {
@@ -56,7 +56,7 @@ pm_run() { pm run --name "$NAME" "$@"; }
 @test "--init, a terminal, a volume, a user" {
 	run pm_run --rm --init localhost/busybox sh -c 'echo init works'
 	assert_output 'init works'
-	run script -qec "timeout 120 podman --runtime $(command -v "$BULKHEAD") run --rm -it localhost/busybox tty" /dev/null </dev/null
+	run timeout 240 script -qec "podman --runtime $(command -v "$BULKHEAD") run --rm -it localhost/busybox tty" /dev/null </dev/null
 	assert_output '/dev/'
 	echo inside >"$WORK/f"
 	run pm_run --rm -v "$WORK:/vol" --user 1000:1001 localhost/busybox sh -c 'cat /vol/f; id'
