@@ -90,6 +90,10 @@ static const struct {
 	{ PROTO_FREEZE_REPLY, 29, 0, "freeze reply" },
 	{ PROTO_OOM_WAIT, 30, 2048, "oom wait" },
 	{ PROTO_OOM_WAIT_REPLY, 31, 0, "oom wait reply" },
+	{ PROTO_NET_ADD, 32, 4u << 20, "net add" },
+	{ PROTO_NET_ADD_REPLY, 33, 0, "net add reply" },
+	{ PROTO_NET_REMOVE, 34, 64, "net remove" },
+	{ PROTO_NET_REMOVE_REPLY, 35, 0, "net remove reply" },
 };
 
 static void test_proto_every_type_has_its_number_name_and_bound(void **state)
