@@ -13,7 +13,7 @@
 BULKHEAD=${BULKHEAD:-bulkhead}
 ROOTFS_DIR=${ROOTFS_DIR:-/opt/rootfs}
 TESTINIT=${TESTINIT:-$PWD/build/testinit}
-RUN_TIMEOUT=${RUN_TIMEOUT:-60}
+RUN_TIMEOUT=${RUN_TIMEOUT:-180}
 STATE_ROOT=/run/bulkhead
 
 bh() { timeout -k 5 "$RUN_TIMEOUT" "$BULKHEAD" "$@"; }
