@@ -154,7 +154,8 @@ static bool has_room(const struct virtio_net *net)
 					 net->held;
 }
 
-static int hold_buffers(struct virtio_net *net)
+/* Takes buffers from the queue until there are enough, or none. */
+static void hold_buffers(struct virtio_net *net)
 {
 	struct virtqueue *queue = &net->device.queues[QUEUE_RECEIVE];
 
@@ -164,10 +165,9 @@ static int hold_buffers(struct virtio_net *net)
 	}
 	while (net->held < BUFFERS_MAX && net->held_length < 2 * (HEADER + NET_PACKET_MAX)) {
 		struct buffer *buffer = &net->buffers[net->held];
-		int popped = virtqueue_pop(queue, &net->chain);
 
-		if (popped <= 0)
-			return popped;
+		if (virtqueue_pop(queue, &net->chain) <= 0)
+			return;
 		buffer->head = net->chain.head;
 		/* Of a buffer in very many pieces the first are used. */
 		buffer->count = iovec_slice(virtq_chain_writable(&net->chain), net->chain.writable_count, 0,
@@ -178,7 +178,14 @@ static int hold_buffers(struct virtio_net *net)
 		net->held_length += buffer->length;
 		net->held++;
 	}
-	return 0;
+}
+
+/* False: the driver must give more buffers first, or broke the queue. */
+static bool make_room(struct virtio_net *net)
+{
+	if (!has_room(net))
+		hold_buffers(net);
+	return has_room(net) && !net->device.queues[QUEUE_RECEIVE].broken;
 }
 
 /* Gives the packet of `length` bytes, header included, that lies in the first buffers to the driver. */
@@ -236,17 +243,14 @@ static void receive(struct virtio_net *net)
 	bool has_more = true;
 	unsigned budget = RECEIVE_BUDGET;
 
-	while (budget-- && has_more) {
-		if (!has_room(net) && (hold_buffers(net) < 0 || !has_room(net)))
-			break;
+	while (make_room(net) && budget-- && has_more)
 		has_more = receive_one(net);
-	}
 	if (virtqueue_should_signal(queue))
 		device->signal_queue(device, QUEUE_RECEIVE);
 	if (queue->broken)
 		device->fail(device, queue->why);
-	/* Without room the driver's next kick, which the last virtqueue_pop asked for, brings us back. */
-	poll_tap(net, !queue->broken && has_room(net));
+	/* Without room the queue was empty, and the driver's next kick, which virtqueue_pop asked for, brings us back. */
+	poll_tap(net, has_room(net) && !queue->broken);
 }
 
 static void tap_readable(void *arg, uint32_t events)
