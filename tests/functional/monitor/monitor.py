@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The monitor alone, as its proxy sees it: monitor.py CASE, cwd the tree. Exit status 0 if all is as it should be."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+STAMP, PANIC, OFF, ERROR = 1, 2, 3, 4
+AGENT_READY = 6
+PAUSE, RESUME, STATS, KILL = 1, 2, 3, 6
+CLEAN, PANICKED = 0, 1
+REQUEST = struct.Struct("=IIQ64s6s2x")
+REPLY = struct.Struct("=II512s6QQII")
+
+CMDLINE = open("build/cmdline").read().strip()
+
+
+def memory_file(data):
+    fd = os.memfd_create("image")
+    os.write(fd, data)
+    return fd
+
+
+class Monitor:
+    """One VM. The files are given as descriptors, as the proxy does."""
+
+    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None):
+        self.events, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.events.settimeout(60)
+        self.folder = tempfile.mkdtemp()
+        vsock = self.listen("vsock", socket.SOCK_STREAM)
+        control = self.listen("control", socket.SOCK_SEQPACKET)
+        kvm = os.open("/dev/kvm", os.O_RDWR)
+        if kernel is None:
+            kernel = os.open("build/vmlinux", os.O_RDONLY)
+        if initrd is None:
+            initrd = os.open("build/initramfs", os.O_RDONLY)
+        fds = {"kvm": kvm, "kernel": kernel, "initrd": initrd, "vsock": vsock.fileno(), "control": control.fileno(),
+               "event": theirs.fileno()}
+        args = ["build/bulkhead-vmm", "--memory-mib", str(memory), "--vcpus", str(vcpus), "--cmdline", cmdline]
+        for name, fd in fds.items():
+            args += ["--%s-fd" % name, str(fd)]
+        self.process = subprocess.Popen(args, pass_fds=fds.values())
+        for fd in (kvm, kernel, initrd):
+            os.close(fd)
+        theirs.close()
+        vsock.close()
+        control.close()
+
+    def listen(self, name, kind):
+        s = socket.socket(socket.AF_UNIX, kind)
+        s.bind(os.path.join(self.folder, name))
+        s.listen(8)
+        return s
+
+    def event(self):
+        packet = self.events.recv(4096)
+        if not packet:
+            return None
+        kind, code, _ = struct.unpack("=IIQ", packet[:16])
+        return kind, code, packet[16:].split(b"\0")[0].decode()
+
+    def until(self, wanted_kind, wanted_code=None):
+        while True:
+            event = self.event()
+            assert event, "the monitor ended"
+            if event[0] == wanted_kind and wanted_code in (None, event[1]):
+                return event
+            assert event[0] == STAMP, event
+
+    def wait_ready(self):
+        self.until(STAMP, AGENT_READY)
+        return self
+
+    def ends(self, status):
+        assert self.event() is None
+        got = self.process.wait(10)
+        assert got == status, got
+
+    def ask(self, op):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.settimeout(30)
+            s.connect(os.path.join(self.folder, "control"))
+            s.send(REQUEST.pack(op, 0, 0, b"", b""))
+            code, _, text, *stats = REPLY.unpack(s.recv(4096))
+        assert code == 0, text
+        return dict(zip(("memory", "vcpus", "paused", "exits", "requests", "refused"), stats))
+
+    def connect(self, timeout=30):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(timeout)
+        s.connect(os.path.join(self.folder, "vsock"))
+        s.send(b"CONNECT 1024\n")
+        return s.recv(64).startswith(b"OK ")
+
+
+def case_pause(vcpus):
+    m = Monitor(vcpus=vcpus).wait_ready()
+    assert m.connect()
+    for _ in range(20):
+        m.ask(PAUSE)
+        m.ask(RESUME)
+    assert m.connect()
+    m.ask(PAUSE)
+    m.ask(PAUSE)
+    before = m.ask(STATS)
+    assert before["paused"] == 1 and before["vcpus"] == vcpus and before["memory"] == 128 << 20
+    try:
+        m.connect(timeout=2)
+        raise AssertionError("a paused guest answered")
+    except socket.timeout:
+        pass
+    assert m.ask(STATS)["exits"] == before["exits"]
+    m.ask(RESUME)
+    m.ask(RESUME)
+    assert m.connect()
+    m.process.terminate()
+    assert m.until(OFF)[1] == 128 + signal.SIGTERM | CLEAN << 8
+    m.ends(0)
+
+
+def case_pause_of_one_vcpu():
+    case_pause(1)
+
+
+def case_pause_of_four_vcpus():
+    case_pause(4)
+
+
+def case_kill_while_paused():
+    m = Monitor(vcpus=2).wait_ready()
+    m.ask(PAUSE)
+    m.ask(KILL)
+    assert m.until(OFF)[1] == 128 + signal.SIGKILL | CLEAN << 8
+    m.ends(0)
+
+
+def case_proxy_closes_its_socket():
+    m = Monitor().wait_ready()
+    m.events.close()
+    m.process.wait(10)
+
+
+def case_proxy_dies():
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.write(writer, b"%d" % Monitor().wait_ready().process.pid)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.wait()
+    pid = int(os.read(reader, 20))
+    for _ in range(100):
+        if not os.path.exists("/proc/%d" % pid):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the monitor outlived its proxy")
+
+
+def refused(text, **what):
+    m = Monitor(**what)
+    kind, code, said = m.event()
+    assert kind == ERROR and code and text in said, (kind, code, said)
+    m.process.wait(10)
+    assert m.process.returncode in (1, 2)
+
+
+def case_bad_images_are_refused():
+    good = open("build/vmlinux", "rb").read()
+    refused("the kernel is truncated", kernel=memory_file(good[:5000000]))
+    refused("the kernel is truncated", kernel=memory_file(b""))
+    refused("the kernel is not an ELF file", kernel=memory_file(b"#!/bin/sh\n" * 100))
+    refused("bzImage", kernel=memory_file(b"MZ" + bytes(1000)))
+    refused("the initramfs is empty", initrd=memory_file(b""))
+
+
+def case_too_little_memory_is_refused():
+    refused("does not fit in the VM's memory of 16 MiB", memory=16)
+    refused("do not fit in the VM's memory of 64 MiB", memory=64, initrd=memory_file(bytes(60 << 20)))
+    refused("64 MiB of memory are too little to boot", memory=64, initrd=memory_file(bytes(30 << 20)))
+
+
+def case_wrong_arguments_are_refused():
+    refused("--memory-mib: '1' is not a number", memory=1)
+    refused("--vcpus: '33' is not a number", vcpus=33)
+    refused("--vcpus: 'many' is not a number", vcpus="many")
+    refused("longer than 2047 bytes", cmdline="x" * 2048)
+
+
+def case_early_panic_gives_its_reason():
+    m = Monitor(cmdline=CMDLINE + " rdinit=/nothing")
+    text = m.until(PANIC)[2]
+    assert text.startswith("Kernel panic - not syncing: VFS: Unable to mount root fs"), text
+    assert m.event()[:2] == (OFF, 255 | PANICKED << 8)
+    m.ends(0)
+
+
+def case_silent_panic_is_reported():
+    m = Monitor(cmdline="quiet reboot=t rdinit=/nothing")
+    assert "triple fault" in m.until(PANIC)[2]
+    assert m.event()[:2] == (OFF, 255 | PANICKED << 8)
+    m.ends(0)
+
+
+def case_smallest_memory_boots():
+    """What is let through must not be too little: from the least the monitor takes on, the agent comes up."""
+    for memory in range(20, 64, 2):
+        m = Monitor(memory=memory)
+        if m.event()[0] == ERROR:
+            continue
+        m.wait_ready()
+        m.process.kill()
+        m.process.wait()
+        return
+    raise AssertionError("nothing below 64 MiB was taken")
+
+
+if __name__ == "__main__":
+    globals()["case_" + sys.argv[1]]()
