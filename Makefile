@@ -87,6 +87,12 @@ $(B)/agent/gen/agent.pb.o: $(B)/gen/agent.pb.h
 $(B)/bulkhead-agent: $(AGENT_OBJ)
 	$(call say,LD,$@)$(MUSL_CC) -static -no-pie -Wl,--gc-sections $^ $(shell gcc -print-file-name=libprotobuf-nanopb.a) -o $@.debug && strip -o $@ $@.debug
 
+# The agent as an ordinary process, for tests/functional/agent: what it does to containers needs no VM.
+$(B)/agent-test/%.o: %.c | $(GEN)
+	$(call say,CC,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -DAGENT_TEST -c $< -o $@
+$(B)/bulkhead-agent-test: $(patsubst %.c,$(B)/agent-test/%.o,$(AGENT_SRC)) $(B)/libcommon.a
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) $(NANOPB) -o $@
+
 # Guest kernel, module, initramfs. The kernel is cached by the hash of its inputs, outside the tree.
 rootfs: $(B)/initramfs $(B)/cmdline
 $(B)/cmdline: rootfs/cmdline
@@ -162,4 +168,4 @@ docs-check:
 clean:
 	rm -rf build build-*
 
--include $(wildcard $(B)/obj/*/*.d $(B)/agent/*/*.d $(B)/unit/*.d $(B)/fuzz/*.d $(B)/fuzzobj/*/*.d)
+-include $(wildcard $(B)/obj/*/*.d $(B)/agent/*/*.d $(B)/agent-test/*/*.d $(B)/unit/*.d $(B)/fuzz/*.d $(B)/fuzzobj/*/*.d)
