@@ -81,7 +81,9 @@ int container_open_for(struct container *container, const struct globals *global
 
 int container_save(struct container *container, struct err *err)
 {
-	return oci_store_write(container->dirfd, STATEDIR_STATE, container->store, err);
+	if (oci_store_write(container->dirfd, STATEDIR_STATE, container->store, err) < 0)
+		return err_wrap(err, "%s/%s", container->root, container->id);
+	return 0;
 }
 
 char *container_state_text(const struct container *container, enum oci_status status, bool indented)

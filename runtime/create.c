@@ -218,7 +218,9 @@ static int prepare(struct creation *c, struct err *err)
 	const struct create_request *request = c->request;
 	struct oci_vm_size size;
 
-	if (check_options(request, err) < 0 || oci_id_check(request->id, err) < 0 || paths_find(&c->paths, err) < 0 ||
+	if (oci_id_check(request->id, err) < 0)
+		return err_wrap(err, "\"%s\"", request->id);
+	if (check_options(request, err) < 0 || paths_find(&c->paths, err) < 0 ||
 	    oci_host_config_load(OCI_HOST_CONFIG_FILE, &c->host, err) < 0 ||
 	    oci_vm_size(request->config, c->host, &size, err) < 0)
 		return -1;
@@ -426,6 +428,14 @@ static int send_sockets(struct creation *c, struct err *err)
 	return 0;
 }
 
+/* The monitor knows its files by descriptor only; the user knows them by name. */
+static int name_guest_file(const struct creation *c, struct err *err)
+{
+	if (err->code != ENOEXEC)
+		return -1;
+	return err_wrap(err, "%s", strstr(err->text, "initramfs") ? c->launch.initrd_path : c->launch.kernel_path);
+}
+
 static int make(struct creation *c, struct err *err)
 {
 	struct container *container = &c->created->container;
@@ -440,7 +450,7 @@ static int make(struct creation *c, struct err *err)
 	    save_process(c, message.number, err) < 0 || run_create_hooks(c, err) < 0 || send_sockets(c, err) < 0 ||
 	    start_proxy_tell(c->created->sync_fd, SYNC_GO, err) < 0 ||
 	    start_proxy_await(c->created->sync_fd, SYNC_CREATED, &message, err) < 0)
-		return -1;
+		return name_guest_file(c, err);
 	trace_mark("container created");
 	container->store->is_created = true;
 	container->status = OCI_STATUS_CREATED;

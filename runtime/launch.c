@@ -16,9 +16,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -50,16 +52,21 @@ void launch_close(struct launch *launch)
 	}
 	free(launch->shares);
 	free(launch->cmdline);
+	free(launch->kernel_path);
+	free(launch->initrd_path);
 	free(launch->arguments);
 	launch_init(launch);
 }
 
 int launch_open_kvm(struct err *err)
 {
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	auto_fd int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
-	if (fd >= 0)
-		return fd;
+	if (fd >= 0) {
+		if (ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION)
+			return take_fd(&fd);
+		return err_set(err, ENODEV, "/dev/kvm: not KVM, or not of API version %d", KVM_API_VERSION);
+	}
 	switch (errno) {
 	case ENOENT:
 	case ENXIO:
@@ -164,6 +171,10 @@ int launch_open_guest(struct launch *launch, const struct paths *paths, const st
 	launch->initrd_fd = open_guest_file(initrd, "guest initramfs", "run `make rootfs`, or reinstall bulkhead", err);
 	if (launch->initrd_fd < 0)
 		return -1;
+	launch->kernel_path = strdup(kernel);
+	launch->initrd_path = strdup(initrd);
+	if (!launch->kernel_path || !launch->initrd_path)
+		return err_set(err, ENOMEM, "out of memory");
 	return make_cmdline(launch, paths->cmdline, host, config, err);
 }
 

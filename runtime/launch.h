@@ -19,7 +19,8 @@ struct paths;
 
 struct launch {
 	int kvm_fd, kernel_fd, initrd_fd;
-	int vsock_fd, control_fd; /* listening, in the state directory */
+	char *kernel_path, *initrd_path; /* for messages */
+	int vsock_fd, control_fd;        /* listening, in the state directory */
 	int log_fd;
 	uint32_t memory_mib, vcpus;
 	char *cmdline;

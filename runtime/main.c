@@ -93,17 +93,11 @@ static const struct command *find_command(const char *name)
 /* A file opened as 0, 1 or 2 by accident would become a container's standard stream. */
 static int fill_standard_fds(struct err *err)
 {
-	for (;;) {
-		int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-		if (fd < 0)
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
 			return err_set_errno(err, "/dev/null");
-		if (fd > 2) {
-			close(fd);
-			return 0;
-		}
-		fcntl(fd, F_SETFD, 0);
 	}
+	return 0;
 }
 
 static int open_log(struct globals *globals, struct err *err)

@@ -49,7 +49,8 @@ static pb_bytes_array_t *copy_bytes(const void *data, size_t length)
 	return bytes;
 }
 
-/* --- interfaces ---------------------------------------------------------------------------------------------------- */
+/* --- interfaces ----------------------------------------------------------------------------------------------------
+ */
 
 /* /proc/sys/net shows the namespace of whoever opens it. */
 static bool has_ipv6_disabled(const char *name)
@@ -96,7 +97,8 @@ static int add_link(const struct nlmsghdr *message, void *arg)
 	return link->request.name && link->request.mac ? 0 : ENOMEM;
 }
 
-/* --- what belongs to them ------------------------------------------------------------------------------------------ */
+/* --- what belongs to them ------------------------------------------------------------------------------------------
+ */
 
 /* A copy of the message's fixed part and attributes, to be changed in place. NULL when out of memory. */
 static uint8_t *add_message(struct net_link *link, const struct nlmsghdr *message)
@@ -156,8 +158,7 @@ static int add_route(const struct nlmsghdr *message, void *arg)
 	struct net_link *link = find(reading->links, netlink_get32(table[RTA_OIF], 0));
 	if (!link || is_full(link) || route->rtm_type != RTN_UNICAST ||
 	    netlink_get32(table[RTA_TABLE], route->rtm_table) != RT_TABLE_MAIN ||
-	    route->rtm_protocol == RTPROT_KERNEL || route->rtm_protocol == RTPROT_RA ||
-	    route->rtm_flags & RTM_F_CLONED)
+	    route->rtm_protocol == RTPROT_KERNEL || route->rtm_protocol == RTPROT_RA || route->rtm_flags & RTM_F_CLONED)
 		return 0;
 	if ((table[RTA_GATEWAY] || table[RTA_VIA]) != reading->with_gateway)
 		return 0;

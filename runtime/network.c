@@ -19,7 +19,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* --- the namespace ------------------------------------------------------------------------------------------------- */
+/* --- the namespace -------------------------------------------------------------------------------------------------
+ */
 
 static bool is_same(int fd, const char *path)
 {
@@ -50,7 +51,8 @@ static int leave(int home, struct err *err)
 	return setns(home, CLONE_NEWNET) < 0 ? err_set_errno(err, "cannot leave the network namespace") : 0;
 }
 
-/* --- one interface ------------------------------------------------------------------------------------------------- */
+/* --- one interface -------------------------------------------------------------------------------------------------
+ */
 
 static int open_vhost(const struct network *network)
 {
@@ -61,8 +63,8 @@ static int open_vhost(const struct network *network)
 	return fd;
 }
 
-static int attach_link(const struct network *network, struct net_link *link, int netlink_fd,
-		       struct agent_client *agent, struct err *err)
+static int attach_link(const struct network *network, struct net_link *link, int netlink_fd, struct agent_client *agent,
+		       struct err *err)
 {
 	agent_NetAddRequest *request = &link->request;
 	struct vmm_place place;
@@ -75,8 +77,8 @@ static int attach_link(const struct network *network, struct net_link *link, int
 		return -1;
 	request->address = place.address;
 	request->irq = place.irq;
-	return agent_client_call(agent, PROTO_NET_ADD, agent_NetAddRequest_fields, request, NULL, NULL, AGENT_TIMEOUT_MS,
-				 err);
+	return agent_client_call(agent, PROTO_NET_ADD, agent_NetAddRequest_fields, request, NULL, NULL,
+				 AGENT_TIMEOUT_MS, err);
 }
 
 /* In the namespace. */
@@ -119,7 +121,8 @@ int network_attach(const struct network *network, pid_t pid, struct agent_client
 	return result;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------------------------------------------------
+ */
 
 /* In the namespace. Taps went with the monitor; one that is still there belongs to another VM. */
 static void clean_all(void)

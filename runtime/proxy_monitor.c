@@ -38,6 +38,7 @@ struct monitor {
 	const struct monitor_callbacks *callbacks;
 	void *arg;
 	char reason[REASON_MAX];
+	int code;
 };
 
 static void run_monitor(char **arguments, int event_fd, pid_t parent)
@@ -194,6 +195,7 @@ static void handle_event(struct monitor *monitor, struct vmm_event *event)
 		set_reason(monitor, "guest panic", event->text);
 		break;
 	case VMM_EVENT_ERROR:
+		monitor->code = (int)(event->code & 0xfff);
 		set_reason(monitor, "", event->text);
 		break;
 	case VMM_EVENT_OFF:
@@ -293,4 +295,9 @@ void monitor_kill(struct monitor *monitor)
 const char *monitor_reason(const struct monitor *monitor)
 {
 	return monitor->reason;
+}
+
+int monitor_code(const struct monitor *monitor)
+{
+	return monitor->code;
 }

@@ -36,4 +36,7 @@ void monitor_kill(struct monitor *monitor);
 /* One line: what it said last (panic, error), or how it ended. Valid after `ended`. */
 const char *monitor_reason(const struct monitor *monitor);
 
+/* The errno of its last error event; 0 without one. */
+int monitor_code(const struct monitor *monitor);
+
 #endif

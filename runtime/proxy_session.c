@@ -130,7 +130,9 @@ static void set_why(struct session *s, const char *why)
 
 static void tell_command(struct session *s, enum sync_kind kind, int64_t number, const char *text)
 {
-	struct sync_message message = { .kind = kind, .code = EIO, .number = number };
+	const struct monitor *monitor = s->settings->monitor;
+	int code = monitor && !s->why_is_certain ? monitor_code(monitor) : 0;
+	struct sync_message message = { .kind = kind, .code = code ? (uint32_t)code : EIO, .number = number };
 
 	if (s->sync_fd < 0)
 		return;

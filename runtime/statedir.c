@@ -128,7 +128,7 @@ int statedir_open(const char *root, const char *id, bool want_lock, struct err *
 	char path[4096];
 
 	if (oci_id_check(id, err) < 0)
-		return -1;
+		return err_wrap(err, "\"%s\"", id);
 	if ((size_t)snprintf(path, sizeof path, "%s/%s", root, id) >= sizeof path)
 		return err_set(err, ENAMETOOLONG, "--root: %.64s...: path too long", root);
 	auto_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

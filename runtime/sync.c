@@ -26,9 +26,10 @@ int sync_receive(int fd, struct sync_message *message)
 	ssize_t n;
 
 	memset(message, 0, sizeof *message);
+	/* A peer that went with something of ours unread is reported first, and once; what it sent is still there. */
 	do
 		n = recv(fd, message, sizeof *message, 0);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
 		return -1;
 	if (n == 0) {
