@@ -25,7 +25,10 @@ struct cgroup {
 	char name[CGROUP_NAME_MAX];
 };
 
-#define CGROUP_EMPTY { .parent_fd = -1, .dir_fd = -1, .events_fd = -1 }
+#define CGROUP_EMPTY                                           \
+	{                                                      \
+		.parent_fd = -1, .dir_fd = -1, .events_fd = -1 \
+	}
 
 /* Once for the tree: every controller the kernel has for the children. */
 int cgroup_enable_controllers(int root_fd, struct err *err);

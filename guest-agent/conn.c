@@ -107,7 +107,7 @@ static void flush(struct conn *conn)
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n < 0) {
-			/* The caller may be in the middle of something that holds the connection: its own callback ends it. */
+			/* The caller may be in the middle of something that uses it: its own callback ends it. */
 			shutdown(conn->fd, SHUT_RDWR);
 			conn->is_broken = true;
 		} else {

@@ -3,8 +3,8 @@
  * conn.h - a connection from the host: frames in, frames out.
  *
  * The length of a frame is checked against its type before memory is taken for it. A peer that does not read its
- * replies is not read from either. A connection frees itself when the peer has gone; requests that wait for their answer
- * are told (container_connection_closed), so nobody keeps a pointer to one that is gone.
+ * replies is not read from either. A connection frees itself when the peer has gone; requests that wait for their
+ * answer are told (container_connection_closed), so nobody keeps a pointer to one that is gone.
  */
 #ifndef BULKHEAD_AGENT_CONN_H
 #define BULKHEAD_AGENT_CONN_H

@@ -81,7 +81,7 @@ static bool advance(struct container *container, enum life_event event, struct r
 	return false;
 }
 
-/* --- Making one ---------------------------------------------------------------------------------------------------- */
+/* ---- Making one ---- */
 
 static void destroy(struct container *container)
 {
@@ -264,14 +264,17 @@ static int spawn_first(struct container *container, struct process *process, con
 		.new_network_namespace = plan.create & CLONE_NEWNET,
 	};
 	plan.create &= ~(uint64_t)CLONE_NEWCGROUP;
-	uint32_t uid = namespaces_map_id(container->uid_mappings, container->uid_mapping_count, process->description->uid);
-	uint32_t gid = namespaces_map_id(container->gid_mappings, container->gid_mapping_count, process->description->gid);
+	uint32_t uid =
+		namespaces_map_id(container->uid_mappings, container->uid_mapping_count, process->description->uid);
+	uint32_t gid =
+		namespaces_map_id(container->gid_mappings, container->gid_mapping_count, process->description->gid);
 	if (process_spawn(process, &plan, &launch, uid, gid, err) < 0)
 		return -1;
 	if (plan.create & CLONE_NEWUSER && namespaces_write_maps(process->pid, from, err) < 0)
 		return -1;
 	if (container->namespaces & CLONE_NEWUSER && launch.new_cgroup_namespace &&
-	    cgroup_delegate(&container->cgroup, namespaces_map_id(container->uid_mappings, container->uid_mapping_count, 0),
+	    cgroup_delegate(&container->cgroup,
+			    namespaces_map_id(container->uid_mappings, container->uid_mapping_count, 0),
 			    namespaces_map_id(container->gid_mappings, container->gid_mapping_count, 0), err) < 0)
 		return -1;
 	if (move_into_cgroup(container, &plan, process->pid, err) < 0)
@@ -293,8 +296,7 @@ void container_create(struct agent *agent, agent_CreateRequest *request, struct 
 		reply_error(reply, &err);
 		return;
 	}
-	struct process *process =
-		process_create(container, "", agent_CreateRequest_fields, request, &request->process);
+	struct process *process = process_create(container, "", agent_CreateRequest_fields, request, &request->process);
 	if (!process) {
 		err_set(&err, ENOMEM, "out of memory");
 		reply_error(reply, &err);
@@ -313,7 +315,7 @@ void container_create(struct agent *agent, agent_CreateRequest *request, struct 
 	}
 }
 
-/* --- What its processes do ----------------------------------------------------------------------------------------- */
+/* ---- What its processes do ---- */
 
 int container_process_ready(struct process *process, struct err *err)
 {
@@ -400,7 +402,7 @@ void container_reaped(struct agent *agent, int pid, int status)
 	}
 }
 
-/* --- The end of a container ---------------------------------------------------------------------------------------- */
+/* ---- The end of a container ---- */
 
 static bool all_ended(const struct container *container)
 {
@@ -465,7 +467,7 @@ void container_kill_everything(struct agent *agent)
 		cgroup_kill(&container->cgroup);
 }
 
-/* --- Requests about one that is there ------------------------------------------------------------------------------ */
+/* ---- Requests about one that is there ---- */
 
 void container_start(struct agent *agent, const char *id, struct reply *reply)
 {
@@ -518,8 +520,10 @@ static int spawn_exec(struct container *container, struct process *process, cons
 
 	if (cgroup_fd < 0)
 		return errtext_set(err, "cgroup \"%.200s\" of the container", sub);
-	uint32_t uid = namespaces_map_id(container->uid_mappings, container->uid_mapping_count, process->description->uid);
-	uint32_t gid = namespaces_map_id(container->gid_mappings, container->gid_mapping_count, process->description->gid);
+	uint32_t uid =
+		namespaces_map_id(container->uid_mappings, container->uid_mapping_count, process->description->uid);
+	uint32_t gid =
+		namespaces_map_id(container->gid_mappings, container->gid_mapping_count, process->description->gid);
 	if (process_spawn(process, &plan, &launch, uid, gid, err) < 0) {
 		/* A container that manages cgroups of its own has no room for processes in its topmost one. */
 		if (err->code != EBUSY || sub[0] || process->pid)
@@ -606,7 +610,7 @@ void container_kill(struct agent *agent, const agent_KillRequest *request, struc
 
 	if (!process)
 		return;
-	/* Leftovers of a container without a PID namespace of its own may be killed after its first process has gone. */
+	/* What a container without a PID namespace left behind may be killed after its first process has gone. */
 	if (!request->all && !exec[0] && !advance(process->container, LIFE_KILL, reply))
 		return;
 	if (request->all)
@@ -660,7 +664,7 @@ void container_update(struct agent *agent, const agent_UpdateRequest *request, s
 		reply_ok(reply);
 }
 
-/* --- Out of memory ------------------------------------------------------------------------------------------------- */
+/* ---- Out of memory ---- */
 
 static void tell_oom(struct container *container)
 {
@@ -708,7 +712,7 @@ void container_wait_oom(struct agent *agent, const char *id, struct reply *reply
 	tell_oom(container);
 }
 
-/* --- Connections --------------------------------------------------------------------------------------------------- */
+/* ---- Connections ---- */
 
 static void drop_from_process(struct process *process, const struct conn *conn)
 {

@@ -35,8 +35,8 @@ struct container {
 	agent_IdMapping *uid_mappings, *gid_mappings;
 	size_t uid_mapping_count, gid_mapping_count;
 
-	bool is_doomed;          /* its CREATE failed */
-	struct reply *freezes;   /* until the kernel says it is done */
+	bool is_doomed;        /* its CREATE failed */
+	struct reply *freezes; /* until the kernel says it is done */
 	struct reply *deletes;
 	struct reply *oom_waits;
 	int oom_fd; /* memory.events, while somebody asked */

@@ -13,16 +13,16 @@
 
 /* OCI runtime specification, config-linux.md, "Default Devices" and runtime-linux.md, "Dev symbolic links". */
 static const agent_Device default_devices[] = {
-	{ (char *)"/dev/null", S_IFCHR | 0666, 1, 3, 0, 0 },   { (char *)"/dev/zero", S_IFCHR | 0666, 1, 5, 0, 0 },
-	{ (char *)"/dev/full", S_IFCHR | 0666, 1, 7, 0, 0 },   { (char *)"/dev/random", S_IFCHR | 0666, 1, 8, 0, 0 },
+	{ (char *)"/dev/null", S_IFCHR | 0666, 1, 3, 0, 0 },    { (char *)"/dev/zero", S_IFCHR | 0666, 1, 5, 0, 0 },
+	{ (char *)"/dev/full", S_IFCHR | 0666, 1, 7, 0, 0 },    { (char *)"/dev/random", S_IFCHR | 0666, 1, 8, 0, 0 },
 	{ (char *)"/dev/urandom", S_IFCHR | 0666, 1, 9, 0, 0 }, { (char *)"/dev/tty", S_IFCHR | 0666, 5, 0, 0, 0 },
 };
 
 static const struct {
 	const char *path, *target;
 } default_links[] = {
-	{ "/dev/fd", "/proc/self/fd" },	      { "/dev/stdin", "/proc/self/fd/0" }, { "/dev/stdout", "/proc/self/fd/1" },
-	{ "/dev/stderr", "/proc/self/fd/2" }, { "/dev/core", "/proc/kcore" },	   { "/dev/ptmx", "pts/ptmx" },
+	{ "/dev/fd", "/proc/self/fd" },       { "/dev/stdin", "/proc/self/fd/0" }, { "/dev/stdout", "/proc/self/fd/1" },
+	{ "/dev/stderr", "/proc/self/fd/2" }, { "/dev/core", "/proc/kcore" },      { "/dev/ptmx", "pts/ptmx" },
 };
 
 /* The guest's own node of the same name and number, bound to an empty file. */

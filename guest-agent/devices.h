@@ -2,8 +2,8 @@
 /*
  * devices.h - device nodes in the container's /dev, and the links the specification wants there.
  *
- * Called in the child between mounts_apply and rootfs_enter. Where nodes cannot be made (user namespace) the guest's own
- * of the same number is bound instead.
+ * Called in the child between mounts_apply and rootfs_enter. Where nodes cannot be made (user namespace) the guest's
+ * own of the same number is bound instead.
  */
 #ifndef BULKHEAD_AGENT_DEVICES_H
 #define BULKHEAD_AGENT_DEVICES_H

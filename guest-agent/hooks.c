@@ -30,7 +30,8 @@ static int state_file(const pb_bytes_array_t *state)
 	if (mark) {
 		size_t after = before + sizeof pid_mark - 1;
 
-		if (dprintf(fd, "%d", getpid()) < 0 || write(fd, text + after, length - after) != (ssize_t)(length - after))
+		if (dprintf(fd, "%d", getpid()) < 0 ||
+		    write(fd, text + after, length - after) != (ssize_t)(length - after))
 			return -1;
 	}
 	if (lseek(fd, 0, SEEK_SET) < 0)
@@ -133,14 +134,15 @@ static int run_hook(const agent_Container *container, size_t index, struct err *
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (!in_time)
-		return err_set(err, ETIMEDOUT, "error running startContainer hook #%zu (%s): hook ran past specified timeout of %u s",
+		return err_set(err, ETIMEDOUT,
+			       "error running startContainer hook #%zu (%s): hook ran past specified timeout of %u s",
 			       index, hook->path, hook->timeout);
 	if (WIFSIGNALED(status))
 		return err_set(err, ECHILD, "error running startContainer hook #%zu (%s): signal %d, output: %s", index,
 			       hook->path, WTERMSIG(status), said);
 	if (WEXITSTATUS(status) != 0)
-		return err_set(err, ECHILD, "error running startContainer hook #%zu (%s): exit status %d, output: %s", index,
-			       hook->path, WEXITSTATUS(status), said);
+		return err_set(err, ECHILD, "error running startContainer hook #%zu (%s): exit status %d, output: %s",
+			       index, hook->path, WEXITSTATUS(status), said);
 	return 0;
 }
 

@@ -5,7 +5,7 @@
 
 static const char *const state_names[] = {
 	[LIFE_CREATING] = "creating", [LIFE_CREATED] = "created", [LIFE_STARTING] = "starting",
-	[LIFE_RUNNING] = "running",   [LIFE_PAUSED] = "paused",	  [LIFE_STOPPED] = "stopped",
+	[LIFE_RUNNING] = "running",   [LIFE_PAUSED] = "paused",   [LIFE_STOPPED] = "stopped",
 	[LIFE_DELETING] = "deleting",
 };
 static_assert(sizeof state_names / sizeof *state_names == LIFE_STATE_COUNT, "every state has a name");
@@ -15,8 +15,14 @@ struct cell {
 	int to;
 	const char *refusal;
 };
-#define TO(state) { .to = (state) + 1 }
-#define NO(text) { .refusal = (text) }
+#define TO(state)                 \
+	{                         \
+		.to = (state) + 1 \
+	}
+#define NO(text)                  \
+	{                         \
+		.refusal = (text) \
+	}
 
 static const struct cell table[LIFE_STATE_COUNT][LIFE_EVENT_COUNT] = {
 	[LIFE_CREATING] = {

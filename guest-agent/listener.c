@@ -77,8 +77,7 @@ static void peer_connected(void *arg, uint32_t events)
 	struct listener *listener = arg;
 	struct sockaddr_storage peer = { 0 };
 	socklen_t length = sizeof peer;
-	auto_fd int fd =
-		accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	auto_fd int fd = accept4(listener->fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	if (fd < 0) {

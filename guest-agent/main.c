@@ -2,10 +2,10 @@
 /*
  * bulkhead-agent: the first process of the guest, and the only one of ours in it.
  *
- * It makes the guest a place for containers, tells the host that it is ready, and then does what the host says: it builds
- * containers (container.c, launch.c), carries their streams (stdio.c), reaps what ends (reaper.c) and at last powers the
- * machine off (power.c). It reads no configuration and decides nothing; all of that happened on the host. The protocol is
- * in docs/protocol.md.
+ * It makes the guest a place for containers, tells the host that it is ready, and then does what the host says: it
+ * builds containers (container.c, launch.c), carries their streams (stdio.c), reaps what ends (reaper.c) and at last
+ * powers the machine off (power.c). It reads no configuration and decides nothing; all of that happened on the host.
+ * The protocol is in docs/protocol.md.
  *
  * One thread. Nothing here waits for a container: whatever takes time is a descriptor in the loop. If the agent itself
  * cannot go on, the VM is of no use to anyone, so it ends, and the host gets the reason.
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 	testmode_apply(&agent, argc, argv);
 	/* A peer that has gone is an error of write(2), not the end of the guest. */
 	signal(SIGPIPE, SIG_IGN);
-	/* Children are copies of us until they exec; nobody in a container may look into one (ptrace, /proc/PID/mem). */
+	/* Children are copies of us until they exec: nobody in a container may look into one (ptrace, /proc). */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 
 	if (start(&agent, &err) < 0)

@@ -24,12 +24,9 @@
 static const struct {
 	uint64_t flag, attribute;
 } flag_attributes[] = {
-	{ MS_RDONLY, KERNEL_MOUNT_ATTR_RDONLY },
-	{ MS_NOSUID, KERNEL_MOUNT_ATTR_NOSUID },
-	{ MS_NODEV, KERNEL_MOUNT_ATTR_NODEV },
-	{ MS_NOEXEC, KERNEL_MOUNT_ATTR_NOEXEC },
-	{ MS_NODIRATIME, KERNEL_MOUNT_ATTR_NODIRATIME },
-	{ MS_NOSYMFOLLOW, KERNEL_MOUNT_ATTR_NOSYMFOLLOW },
+	{ MS_RDONLY, KERNEL_MOUNT_ATTR_RDONLY },         { MS_NOSUID, KERNEL_MOUNT_ATTR_NOSUID },
+	{ MS_NODEV, KERNEL_MOUNT_ATTR_NODEV },           { MS_NOEXEC, KERNEL_MOUNT_ATTR_NOEXEC },
+	{ MS_NODIRATIME, KERNEL_MOUNT_ATTR_NODIRATIME }, { MS_NOSYMFOLLOW, KERNEL_MOUNT_ATTR_NOSYMFOLLOW },
 };
 
 void mounts_attributes(uint64_t flags_set, uint64_t flags_cleared, uint64_t *attr_set, uint64_t *attr_clear)
@@ -74,8 +71,7 @@ static int finish(int fd, const agent_Mount *mount, struct err *err)
 	if (set_attributes(fd, mount->attr_set, mount->attr_clear, KERNEL_AT_RECURSIVE) < 0)
 		return errtext_set(err, "setting recursive options");
 	if (attr.propagation &&
-	    kernel_mount_setattr(fd, "",
-				 KERNEL_AT_EMPTY_PATH | (mount->propagation & MS_REC ? KERNEL_AT_RECURSIVE : 0),
+	    kernel_mount_setattr(fd, "", KERNEL_AT_EMPTY_PATH | (mount->propagation & MS_REC ? KERNEL_AT_RECURSIVE : 0),
 				 &attr) < 0)
 		return errtext_set(err, "setting propagation");
 	return 0;
@@ -83,8 +79,8 @@ static int finish(int fd, const agent_Mount *mount, struct err *err)
 
 static int clone_source(const struct rootfs *rootfs, const agent_Mount *mount)
 {
-	unsigned flags = KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC |
-			 (mount->flags & MS_REC ? KERNEL_AT_RECURSIVE : 0);
+	unsigned flags =
+		KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | (mount->flags & MS_REC ? KERNEL_AT_RECURSIVE : 0);
 
 	/* A share's name is one component (requests_check.c); a share that is itself a link is not followed. */
 	if (mount->share)
@@ -185,7 +181,8 @@ static int make_target(const struct rootfs *rootfs, const agent_Mount *mount, co
 		if (fd >= 0)
 			return fd;
 		if (errno == ELOOP || errno == ENOTDIR)
-			return err_set(err, errno, "filesystem \"%s\" must be mounted on ordinary directory", mount->type);
+			return err_set(err, errno, "filesystem \"%s\" must be mounted on ordinary directory",
+				       mount->type);
 	}
 	int fd = path_make(rootfs->root_fd, destination, true);
 	if (fd < 0)
@@ -281,9 +278,9 @@ int mounts_apply(const struct rootfs *rootfs, const agent_Container *container, 
 	for (size_t i = 0; i < container->mounts_count; i++) {
 		const agent_Mount *entry = &container->mounts[i];
 		const char *destination = message_text(entry->destination);
-		int ret = entry->flags & MS_REMOUNT ? remount(rootfs, entry, destination, err) :
-			  is_bind(entry)	    ? bind(rootfs, entry, destination, err) :
-						      mount_filesystem(rootfs, entry, destination, err);
+		int ret = entry->flags & MS_REMOUNT ? remount(rootfs, entry, destination, err)
+			  : is_bind(entry)          ? bind(rootfs, entry, destination, err)
+						    : mount_filesystem(rootfs, entry, destination, err);
 
 		if (ret < 0)
 			return err_wrap(err, "error mounting \"%s\" to rootfs at \"%s\"", message_text(entry->source),

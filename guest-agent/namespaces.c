@@ -101,8 +101,8 @@ static int enter_namespaces(const struct namespace_plan *plan, const struct help
 }
 
 /* The helper's descriptors need no closing: it ends here, and the child closes all it does not know (launch.c). */
-static void __attribute__((noreturn)) help(const struct namespace_plan *plan, int result_fd, void (*child)(void *arg),
-					   void *arg)
+static void __attribute__((noreturn))
+help(const struct namespace_plan *plan, int result_fd, void (*child)(void *arg), void *arg)
 {
 	struct helper_result result = { .pid = -1 };
 	struct namespace_plan rest = *plan;

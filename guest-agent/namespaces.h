@@ -6,8 +6,9 @@
  * before the child exists, by its maker; the agent does not leave its own namespaces for that: a helper process does it
  * and makes the child as its sibling (CLONE_PARENT), so that it is still the agent's to wait for.
  *
- * A new cgroup namespace is made by the child itself, later: its root is the cgroup the process is in at that moment. One
- * that exists is joined by the child, too: from inside of it the kernel lets nobody be put into a cgroup from outside.
+ * A new cgroup namespace is made by the child itself, later: its root is the cgroup the process is in at that moment.
+ * One that exists is joined by the child, too: from inside of it the kernel lets nobody be put into a cgroup from
+ * outside.
  */
 #ifndef BULKHEAD_AGENT_NAMESPACES_H
 #define BULKHEAD_AGENT_NAMESPACES_H
@@ -22,8 +23,8 @@ struct err;
 enum { NAMESPACE_JOINS_MAX = 8 };
 
 struct namespace_join {
-	pid_t pid; /* a process that is in them */
-	int pidfd; /* of it; not owned */
+	pid_t pid;      /* a process that is in them */
+	int pidfd;      /* of it; not owned */
 	uint64_t flags; /* CLONE_NEW* */
 };
 

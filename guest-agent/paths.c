@@ -29,8 +29,8 @@ int path_open(int root_fd, const char *path, int flags)
 }
 
 /*
- * `work` has a component at [start, end) that is a link to a name that does not exist. Replaces it by what it points to:
- * "a/link/rest" becomes "a/target/rest", or "target/rest" if the target is absolute.
+ * `work` has a component at [start, end) that is a link to a name that does not exist. Replaces it by what it points
+ * to: "a/link/rest" becomes "a/target/rest", or "target/rest" if the target is absolute.
  */
 static int follow_dangling(char work[PATH_MAX], size_t start, size_t end, const char *target)
 {

@@ -225,8 +225,8 @@ static void answer_wait(const struct process *process, struct reply *reply)
 {
 	const agent_WaitReply message = {
 		/* Without the core dump flag, which nobody needs and which is not part of the number. */
-		.wait_status = WIFSIGNALED(process->wait_status) ? (uint32_t)WTERMSIG(process->wait_status) :
-								   (uint32_t)process->wait_status & 0xff00,
+		.wait_status = WIFSIGNALED(process->wait_status) ? (uint32_t)WTERMSIG(process->wait_status)
+								 : (uint32_t)process->wait_status & 0xff00,
 		.oom_killed = process->oom_killed,
 	};
 

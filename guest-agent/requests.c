@@ -32,8 +32,8 @@ static void handle_hello(struct agent *agent, void **message, struct reply *repl
 
 	(void)agent;
 	if (hello->version != PROTO_VERSION) {
-		err_set(&err, EPROTONOSUPPORT, "the agent speaks protocol version %u, the host version %u", PROTO_VERSION,
-			hello->version);
+		err_set(&err, EPROTONOSUPPORT, "the agent speaks protocol version %u, the host version %u",
+			PROTO_VERSION, hello->version);
 		reply_error(reply, &err);
 		conn_close_after_reply(conn);
 		return;
@@ -182,14 +182,14 @@ static const struct {
 	handler *handle;
 	enum conn_kind kind; /* on which connections it may come */
 } handlers[PROTO_TYPE_COUNT] = {
-	[PROTO_HELLO] = { handle_hello, CONN_CONTROL },	      [PROTO_CREATE] = { handle_create, CONN_CONTROL },
-	[PROTO_START] = { handle_start, CONN_CONTROL },	      [PROTO_EXEC] = { handle_exec, CONN_CONTROL },
-	[PROTO_WAIT] = { handle_wait, CONN_CONTROL },	      [PROTO_KILL] = { handle_kill, CONN_CONTROL },
-	[PROTO_RESIZE] = { handle_resize, CONN_CONTROL },     [PROTO_PS] = { handle_ps, CONN_CONTROL },
-	[PROTO_UPDATE] = { handle_update, CONN_CONTROL },     [PROTO_STATS] = { handle_stats, CONN_CONTROL },
-	[PROTO_DELETE] = { handle_delete, CONN_CONTROL },     [PROTO_SHUTDOWN] = { handle_shutdown, CONN_CONTROL },
-	[PROTO_FREEZE] = { handle_freeze, CONN_CONTROL },     [PROTO_OOM_WAIT] = { handle_oom_wait, CONN_CONTROL },
-	[PROTO_NET_ADD] = { handle_net_add, CONN_CONTROL },   [PROTO_NET_REMOVE] = { handle_net_remove, CONN_CONTROL },
+	[PROTO_HELLO] = { handle_hello, CONN_CONTROL },     [PROTO_CREATE] = { handle_create, CONN_CONTROL },
+	[PROTO_START] = { handle_start, CONN_CONTROL },     [PROTO_EXEC] = { handle_exec, CONN_CONTROL },
+	[PROTO_WAIT] = { handle_wait, CONN_CONTROL },       [PROTO_KILL] = { handle_kill, CONN_CONTROL },
+	[PROTO_RESIZE] = { handle_resize, CONN_CONTROL },   [PROTO_PS] = { handle_ps, CONN_CONTROL },
+	[PROTO_UPDATE] = { handle_update, CONN_CONTROL },   [PROTO_STATS] = { handle_stats, CONN_CONTROL },
+	[PROTO_DELETE] = { handle_delete, CONN_CONTROL },   [PROTO_SHUTDOWN] = { handle_shutdown, CONN_CONTROL },
+	[PROTO_FREEZE] = { handle_freeze, CONN_CONTROL },   [PROTO_OOM_WAIT] = { handle_oom_wait, CONN_CONTROL },
+	[PROTO_NET_ADD] = { handle_net_add, CONN_CONTROL }, [PROTO_NET_REMOVE] = { handle_net_remove, CONN_CONTROL },
 	[PROTO_ATTACH] = { handle_attach, CONN_STREAM },
 };
 

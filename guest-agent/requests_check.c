@@ -17,8 +17,8 @@
 
 enum { ID_MAX = 200, EXEC_ID_MAX = 256, SIGNAL_MAX = 64, RLIMITS_COUNT = 16, SHARE_NAME_MAX = 255 };
 
-#define NAMESPACE_FLAGS                                                                                                \
-	((uint32_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |       \
+#define NAMESPACE_FLAGS                                                                                          \
+	((uint32_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
 		    CLONE_NEWNET | CLONE_NEWTIME))
 
 /* Makes a string that was left out an empty one. False when out of memory. */
@@ -179,14 +179,16 @@ static int check_container(agent_Container *container, struct err *err)
 		if (check_mount(&container->mounts[i], i, err) < 0)
 			return -1;
 	}
-	if (check_namespaces(container, err) < 0 || check_devices(container, err) < 0 || check_hooks(container, err) < 0)
+	if (check_namespaces(container, err) < 0 || check_devices(container, err) < 0 ||
+	    check_hooks(container, err) < 0)
 		return -1;
 	if (check_paths(container->masked_paths, container->masked_paths_count, "masked path", err) < 0 ||
 	    check_paths(container->readonly_paths, container->readonly_paths_count, "read-only path", err) < 0)
 		return -1;
 	if (check_files(container->cgroup_files, container->cgroup_files_count, "cgroup file", err) < 0)
 		return -1;
-	return check_instructions(container->device_filter, sizeof(struct bpf_insn), BPF_MAXINSNS, "device filter", err);
+	return check_instructions(container->device_filter, sizeof(struct bpf_insn), BPF_MAXINSNS, "device filter",
+				  err);
 }
 
 static int check_create(void *message, struct err *err)
@@ -268,10 +270,10 @@ static int check_update(void *message, struct err *err)
 static int check_net_message(const agent_NetMessage *message, struct err *err)
 {
 	enum { BODY_MAX = 2048 };
-	size_t least = message->type == RTM_NEWADDR  ? sizeof(struct ifaddrmsg) :
-		       message->type == RTM_NEWROUTE ? sizeof(struct rtmsg) :
-		       message->type == RTM_NEWNEIGH ? sizeof(struct ndmsg) :
-						       0;
+	size_t least = message->type == RTM_NEWADDR    ? sizeof(struct ifaddrmsg)
+		       : message->type == RTM_NEWROUTE ? sizeof(struct rtmsg)
+		       : message->type == RTM_NEWNEIGH ? sizeof(struct ndmsg)
+						       : 0;
 
 	if (!least)
 		return err_set(err, EINVAL, "a message of type %u", message->type);

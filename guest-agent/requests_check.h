@@ -2,8 +2,8 @@
 /*
  * requests_check.h - from the bytes of a request to a message whose every field can be used. No side effects.
  *
- * The host has checked the meaning; this makes sure that nothing in the agent has to check form again: strings that must
- * be there are, names are single path components, arrays of instructions are whole. Fuzzed (tests/fuzz).
+ * The host has checked the meaning; this makes sure that nothing in the agent has to check form again: strings that
+ * must be there are, names are single path components, arrays of instructions are whole. Fuzzed (tests/fuzz).
  */
 #ifndef BULKHEAD_AGENT_REQUESTS_CHECK_H
 #define BULKHEAD_AGENT_REQUESTS_CHECK_H

@@ -110,8 +110,7 @@ int rootfs_enter(struct rootfs *rootfs, const agent_Container *container, struct
 	struct kernel_mount_attr read_only = { .attr_set = KERNEL_MOUNT_ATTR_RDONLY };
 	struct kernel_mount_attr propagation = { .propagation = container->root_propagation & ~(uint64_t)MS_REC };
 
-	if (container->root_readonly &&
-	    kernel_mount_setattr(rootfs->root_fd, "", KERNEL_AT_EMPTY_PATH, &read_only) < 0)
+	if (container->root_readonly && kernel_mount_setattr(rootfs->root_fd, "", KERNEL_AT_EMPTY_PATH, &read_only) < 0)
 		return errtext_set(err, "making the root filesystem read-only");
 	/* The old root ends up over the new one, at the same place, and is taken away from there (pivot_root(2)). */
 	if (fchdir(rootfs->root_fd) < 0 || kernel_pivot_root(".", ".") < 0)

@@ -20,7 +20,10 @@ struct rootfs {
 	int null_fd;   /* the real /dev/null (1:3) */
 };
 
-#define ROOTFS_EMPTY { .root_fd = -1, .shares_fd = -1, .proc_fd = -1, .null_fd = -1 }
+#define ROOTFS_EMPTY                                                         \
+	{                                                                    \
+		.root_fd = -1, .shares_fd = -1, .proc_fd = -1, .null_fd = -1 \
+	}
 
 /* `run_dir` holds "shares", and "root" and "overlay" to mount on. */
 int rootfs_mount(struct rootfs *rootfs, const char *run_dir, const agent_Container *container, struct err *err);

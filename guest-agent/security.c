@@ -60,9 +60,9 @@ int security_become_user(const agent_Process *process, struct err *err)
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return errtext_set(err, "setup user: keeping capabilities");
 	/*
-	 * System calls, not the C library's functions: those talk to the other threads, and in a child made by clone3 the
-	 * library's idea of threads is the agent's. Where the user namespace forbids setgroups, having none is what was
-	 * asked for.
+	 * System calls, not the C library's functions: those talk to the other threads, and in a child made by clone3
+	 * the library's idea of threads is the agent's. Where the user namespace forbids setgroups, having none is what
+	 * was asked for.
 	 */
 	if (syscall(SYS_setgroups, (long)process->additional_gids_count, process->additional_gids) < 0 &&
 	    !(errno == EPERM && process->additional_gids_count == 0))

@@ -18,8 +18,8 @@ struct err;
 int sysctl_apply(int proc_fd, const agent_Container *container, struct err *err);
 
 /*
- * "net.ipv4.ip_forward" and "net/ipv4/conf/eth0.100/forwarding" as paths below /proc. Which of the two separates is what
- * comes first in the name (sysctl.d(5)). False if it is too long or would leave the folder.
+ * "net.ipv4.ip_forward" and "net/ipv4/conf/eth0.100/forwarding" as paths below /proc. Which of the two separates is
+ * what comes first in the name (sysctl.d(5)). False if it is too long or would leave the folder.
  */
 bool sysctl_path(const char *name, char out[PATH_MAX]);
 

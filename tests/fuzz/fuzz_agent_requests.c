@@ -3,8 +3,8 @@
  * The agent's door: decoding and the checks of form, for every type of request. Whatever passes must be usable without
  * another look: the properties that handlers rely on are asserted here.
  *
- * Input: frames, one after the other, as on the wire, so that the seeds of fuzz_agent_messages serve here, too. That one
- * is strict about headers; here any header is read as some request, so that the time goes into payloads.
+ * Input: frames, one after the other, as on the wire, so that the seeds of fuzz_agent_messages serve here, too. That
+ * one is strict about headers; here any header is read as some request, so that the time goes into payloads.
  */
 #include "common/err.h"
 #include "common/proto.h"

@@ -12,12 +12,8 @@
 static const char letters[LIFE_STATE_COUNT + 1] = "CcSRPXD";
 static const char *const expected[LIFE_STATE_COUNT] = {
 	/*                  BUILT START STARTED EXIT EXEC KILL FREEZE THAW DELETE */
-	[LIFE_CREATING] = "c--X-C--D",
-	[LIFE_CREATED] = "-S-Xcc--D",
-	[LIFE_STARTING] = "--RXSS--D",
-	[LIFE_RUNNING] = "---XRRP-D",
-	[LIFE_PAUSED] = "---X-P-RD",
-	[LIFE_STOPPED] = "--------D",
+	[LIFE_CREATING] = "c--X-C--D", [LIFE_CREATED] = "-S-Xcc--D", [LIFE_STARTING] = "--RXSS--D",
+	[LIFE_RUNNING] = "---XRRP-D",  [LIFE_PAUSED] = "---X-P-RD",  [LIFE_STOPPED] = "--------D",
 	[LIFE_DELETING] = "---D----D",
 };
 

@@ -78,10 +78,18 @@ static void test_path_open_links_stay_inside(void **state)
 	static const struct {
 		const char *path, *result;
 	} rows[] = {
-		{ "/", "root" },           { "", "root" },             { "/dir", "root/dir" },
-		{ "dir", "root/dir" },     { "up", "root" },           { "up/dir", "root/dir" },
-		{ "slash/dir", "root/dir" }, { "absolute", "root/dir" }, { "relative/..", "root" },
-		{ "../../..", "root" },    { "/../dir", "root/dir" },  { "up/up/slash/file", "root/file" },
+		{ "/", "root" },
+		{ "", "root" },
+		{ "/dir", "root/dir" },
+		{ "dir", "root/dir" },
+		{ "up", "root" },
+		{ "up/dir", "root/dir" },
+		{ "slash/dir", "root/dir" },
+		{ "absolute", "root/dir" },
+		{ "relative/..", "root" },
+		{ "../../..", "root" },
+		{ "/../dir", "root/dir" },
+		{ "up/up/slash/file", "root/file" },
 	};
 	struct tree *tree = *state;
 
