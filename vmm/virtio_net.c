@@ -45,8 +45,8 @@ enum {
 /* Segmented by the sender's host, TUN_F_* of <linux/if_tun.h> from kernel 6.2 on; unknown to older headers. */
 #define TAP_F_USO (0x20u | 0x40u)
 
-#define FEATURES_ALWAYS                                                                                               \
-	(NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_MAC | NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 | NET_F_GUEST_ECN |          \
+#define FEATURES_ALWAYS                                                                                      \
+	(NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_MAC | NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 | NET_F_GUEST_ECN | \
 	 NET_F_HOST_TSO4 | NET_F_HOST_TSO6 | NET_F_HOST_ECN | NET_F_MRG_RXBUF)
 #define FEATURES_USO (NET_F_GUEST_USO4 | NET_F_GUEST_USO6 | NET_F_HOST_USO)
 
@@ -86,7 +86,7 @@ static void poll_tap(struct virtio_net *net, bool want)
 		loop_change(net->loop, net->watch, want ? EPOLLIN : 0);
 }
 
-/* --- from the guest ------------------------------------------------------------------------------------------------ */
+/* --- from the guest ------------------------------------------------------------------------------------------ */
 
 /* Sends the chain's packet; it is gone afterwards in any case, as on a wire. */
 static void handle_transmit(struct virtio_net *net, const struct virtq_chain *chain)
@@ -140,7 +140,7 @@ static void transmit(struct virtio_net *net)
 		eventfd_write(device->kick_fds[QUEUE_TRANSMIT], 1);
 }
 
-/* --- to the guest -------------------------------------------------------------------------------------------------- */
+/* --- to the guest -------------------------------------------------------------------------------------------- */
 
 static bool has_merged_buffers(const struct virtio_net *net)
 {
@@ -150,8 +150,8 @@ static bool has_merged_buffers(const struct virtio_net *net)
 /* What the next packet may need: the tap makes no pieces of a packet that it thinks we take whole. */
 static bool has_room(const struct virtio_net *net)
 {
-	return has_merged_buffers(net) ? net->held_length >= HEADER + NET_PACKET_MAX || net->held == BUFFERS_MAX :
-					 net->held;
+	return has_merged_buffers(net) ? net->held_length >= HEADER + NET_PACKET_MAX || net->held == BUFFERS_MAX
+				       : net->held;
 }
 
 /* Takes buffers from the queue until there are enough, or none. */
@@ -249,7 +249,7 @@ static void receive(struct virtio_net *net)
 		device->signal_queue(device, QUEUE_RECEIVE);
 	if (queue->broken)
 		device->fail(device, queue->why);
-	/* Without room the queue was empty, and the driver's next kick, which virtqueue_pop asked for, brings us back. */
+	/* Without room the queue was empty, and the driver's next kick, which virtqueue_pop asked for, comes here. */
 	poll_tap(net, has_room(net) && !queue->broken);
 }
 
@@ -280,7 +280,7 @@ static void queue_kicked(struct virtio_device *device, unsigned index)
 		receive(net_of(device));
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------------------- */
 
 static void config_read(struct virtio_device *device, size_t offset, void *out, size_t length)
 {

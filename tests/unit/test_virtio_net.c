@@ -15,7 +15,8 @@
 enum { RX, TX };
 enum { HEADER = sizeof(struct net_header), BUFFER = 1536, PACKET_MAX = 65536 };
 
-#define FEATURES (NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_GUEST_TSO4 | NET_F_HOST_TSO4 | NET_F_MRG_RXBUF | DRIVER_EVENT_IDX)
+#define FEATURES \
+	(NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_GUEST_TSO4 | NET_F_HOST_TSO4 | NET_F_MRG_RXBUF | DRIVER_EVENT_IDX)
 
 struct fixture {
 	struct driver driver;
@@ -87,7 +88,8 @@ static void send_packet(struct fixture *f, const struct net_header *header, size
 	memcpy(driver_at(&f->driver, address), header, HEADER);
 	memset((uint8_t *)driver_at(&f->driver, address) + HEADER, 0x5a, length);
 	driver_put(&f->driver, TX, 2,
-		   (struct driver_segment[]){ { address, HEADER + 4, false }, { address + HEADER + 4, (uint32_t)length - 4, false } });
+		   (struct driver_segment[]){ { address, HEADER + 4, false },
+					      { address + HEADER + 4, (uint32_t)length - 4, false } });
 	driver_kick(&f->driver, TX);
 }
 
@@ -262,7 +264,10 @@ static void test_net_header_table(void **state)
 		{ { .flags = 1, .csum_start = 34, .csum_offset = 16 }, 54, 0, false },
 		{ { .flags = 1, .csum_start = 34, .csum_offset = 16 }, 51, NET_F_CSUM, false },
 		{ { .flags = 1, .csum_start = 65535, .csum_offset = 65535 }, 60, NET_F_CSUM, false },
-		{ { .flags = 1, .gso_type = 1, .gso_size = 1448, .hdr_len = 54 }, 3000, NET_F_CSUM | NET_F_HOST_TSO4, true },
+		{ { .flags = 1, .gso_type = 1, .gso_size = 1448, .hdr_len = 54 },
+		  3000,
+		  NET_F_CSUM | NET_F_HOST_TSO4,
+		  true },
 		{ { .flags = 1, .gso_type = 1, .gso_size = 1448, .hdr_len = 54 }, 3000, NET_F_CSUM, false },
 		{ { .flags = 1, .gso_type = 1, .gso_size = 0, .hdr_len = 54 }, 3000, ~0ull, false },
 		{ { .flags = 1, .gso_type = 1, .gso_size = 1, .hdr_len = 3001 }, 3000, ~0ull, false },
