@@ -246,13 +246,27 @@ static int move_into_cgroup(const struct container *container, const struct name
 	return 0;
 }
 
+/* What the container has no namespace of its own for is the guest's, and set by the agent. */
+static int set_guests_own(const struct container *container, const agent_Container *from, struct err *err)
+{
+	auto_fd int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (proc_fd < 0)
+		return errtext_set(err, "the guest's /proc");
+	if (!(container->namespaces & CLONE_NEWUTS) && namespaces_set_names(from, err) < 0)
+		return -1;
+	if (!(container->namespaces & CLONE_NEWNET))
+		return sysctl_apply(proc_fd, from, SYSCTL_NETWORK, err);
+	return 0;
+}
+
 static int spawn_first(struct container *container, struct process *process, const agent_CreateRequest *request,
 		       struct err *err)
 {
 	const agent_Container *from = &request->container;
 	struct namespace_plan plan;
 
-	if (plan_create(&plan, container, from, err) < 0)
+	if (plan_create(&plan, container, from, err) < 0 || set_guests_own(container, from, err) < 0)
 		return -1;
 	struct launch launch = {
 		.id = container->id,
@@ -262,6 +276,8 @@ static int spawn_first(struct container *container, struct process *process, con
 		.in_user_namespace = container->namespaces & CLONE_NEWUSER,
 		.new_cgroup_namespace = plan.create & CLONE_NEWCGROUP,
 		.new_network_namespace = plan.create & CLONE_NEWNET,
+		.new_uts_namespace = plan.create & CLONE_NEWUTS,
+		.sysctls = container->namespaces & CLONE_NEWNET ? SYSCTL_ALL : SYSCTL_OTHERS,
 	};
 	plan.create &= ~(uint64_t)CLONE_NEWCGROUP;
 	uint32_t uid =

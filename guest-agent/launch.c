@@ -18,7 +18,6 @@
 #include "guest-agent/rootfs.h"
 #include "guest-agent/security.h"
 #include "guest-agent/sync.h"
-#include "guest-agent/sysctl.h"
 #include "guest-agent/terminal.h"
 
 #include <signal.h>
@@ -86,18 +85,6 @@ static int open_terminal(const struct launch *launch, int root_fd, struct termin
 	return 0;
 }
 
-static int set_names(const agent_Container *container, struct err *err)
-{
-	const char *host = message_text(container->hostname);
-	const char *domain = message_text(container->domainname);
-
-	if (*host && sethostname(host, strlen(host)) < 0)
-		return errtext_set(err, "setting the host name to \"%.100s\"", host);
-	if (*domain && setdomainname(domain, strlen(domain)) < 0)
-		return errtext_set(err, "setting the domain name to \"%.100s\"", domain);
-	return 0;
-}
-
 /* The working directory is made while root may still write to the file system. What is there is left alone. */
 static int make_directory(const struct rootfs *rootfs, const agent_Process *process, struct err *err)
 {
@@ -128,7 +115,9 @@ static int build_container(const struct launch *launch, struct terminal *termina
 		return -1;
 	if (make_directory(&rootfs, launch->process, err) < 0 || mounts_make_read_only(&rootfs, container, err) < 0)
 		return -1;
-	if (sysctl_apply(rootfs.proc_fd, container, err) < 0 || set_names(container, err) < 0)
+	if (launch->new_uts_namespace && namespaces_set_names(container, err) < 0)
+		return -1;
+	if (sysctl_apply(rootfs.proc_fd, container, launch->sysctls, err) < 0)
 		return -1;
 	if (masks_apply(&rootfs, container, err) < 0)
 		return -1;

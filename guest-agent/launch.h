@@ -7,6 +7,7 @@
 #define BULKHEAD_AGENT_LAUNCH_H
 
 #include "guest-agent/message.h"
+#include "guest-agent/sysctl.h"
 
 #include <stdbool.h>
 
@@ -17,8 +18,9 @@ struct launch {
 	const agent_Container *container; /* NULL: an exec, which is in the container's namespaces already */
 	const agent_Process *process;
 	bool in_user_namespace;
-	bool new_cgroup_namespace, new_network_namespace;
-	int stdio[3]; /* -1 with a terminal */
+	bool new_cgroup_namespace, new_network_namespace, new_uts_namespace;
+	enum sysctl_part sysctls; /* that are the child's to set */
+	int stdio[3];             /* -1 with a terminal */
 	int sync_fd;
 };
 

@@ -192,6 +192,18 @@ uint32_t namespaces_map_id(const agent_IdMapping *mappings, size_t count, uint32
 	return (uint32_t)-1;
 }
 
+int namespaces_set_names(const agent_Container *container, struct err *err)
+{
+	const char *host = message_text(container->hostname);
+	const char *domain = message_text(container->domainname);
+
+	if (*host && sethostname(host, strlen(host)) < 0)
+		return errtext_set(err, "setting the host name to \"%.100s\"", host);
+	if (*domain && setdomainname(domain, strlen(domain)) < 0)
+		return errtext_set(err, "setting the domain name to \"%.100s\"", domain);
+	return 0;
+}
+
 int namespaces_bring_up_loopback(void)
 {
 	struct ifreq request;

@@ -49,6 +49,9 @@ int namespaces_write_maps(pid_t pid, const agent_Container *container, struct er
 /* The id outside that `id` inside is mapped to; (uint32_t)-1 if none. Without mappings ids are the same. */
 uint32_t namespaces_map_id(const agent_IdMapping *mappings, size_t count, uint32_t id);
 
+/* Host and domain name of the caller's UTS namespace. */
+int namespaces_set_names(const agent_Container *container, struct err *err);
+
 /* Brings up the loopback interface of the caller's network namespace. */
 int namespaces_bring_up_loopback(void);
 

@@ -40,8 +40,10 @@ static int write_parameter(int proc_fd, const char *path, const char *value)
 	return write(fd, value, strlen(value)) < 0 ? -1 : 0;
 }
 
-int sysctl_apply(int proc_fd, const agent_Container *container, struct err *err)
+int sysctl_apply(int proc_fd, const agent_Container *container, enum sysctl_part part, struct err *err)
 {
+	static const char network[] = "sys/net/";
+
 	for (size_t i = 0; i < container->sysctls_count; i++) {
 		const agent_FileValue *sysctl = &container->sysctls[i];
 		char path[PATH_MAX];
@@ -49,6 +51,9 @@ int sysctl_apply(int proc_fd, const agent_Container *container, struct err *err)
 		if (!sysctl_path(message_text(sysctl->name), path))
 			return err_set(err, EINVAL, "sysctl \"%.200s\" is not a parameter's name",
 				       message_text(sysctl->name));
+		bool is_network = strncmp(path, network, sizeof network - 1) == 0;
+		if (!(part & (is_network ? SYSCTL_NETWORK : SYSCTL_OTHERS)))
+			continue;
 		if (write_parameter(proc_fd, path, message_text(sysctl->value)) < 0)
 			return errtext_set(err, "setting sysctl %s to \"%.200s\"", sysctl->name,
 					   message_text(sysctl->value));

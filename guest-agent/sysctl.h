@@ -15,7 +15,13 @@
 
 struct err;
 
-int sysctl_apply(int proc_fd, const agent_Container *container, struct err *err);
+/*
+ * Those of the network (net.*), or the others. A container without a network namespace of its own has the guest's,
+ * which belongs to the agent: root in a user namespace could not set anything there, so then the agent sets them.
+ */
+enum sysctl_part { SYSCTL_NETWORK = 1, SYSCTL_OTHERS = 2, SYSCTL_ALL = 3 };
+
+int sysctl_apply(int proc_fd, const agent_Container *container, enum sysctl_part part, struct err *err);
 
 /*
  * "net.ipv4.ip_forward" and "net/ipv4/conf/eth0.100/forwarding" as paths below /proc. Which of the two separates is

@@ -702,6 +702,19 @@ def test_sysctl_in_own_namespaces(host):
            box={"sysctls": [{"name": "kernel/../../../etc/passwd", "value": "1"}]})
 
 
+def test_user_namespace_without_network_gets_its_sysctls(host):
+    """Docker sets this one for every container, and the guest's network belongs to the agent."""
+    before = open("/proc/sys/net/ipv4/ip_unprivileged_port_start").read()
+    names = [{"clone_flag": f} for f in (NEWPID, NEWIPC, NEWNS, NEWUSER, NEWCGROUP)]
+    box = {"root_share": "userns", "namespaces": names, "hostname": os.uname().nodename,
+           "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": before.strip()},
+                       {"name": "kernel.msgmax", "value": "4243"}],
+           "uid_mappings": [{"container_id": 0, "host_id": 100000, "size": 65536}],
+           "gid_mappings": [{"container_id": 0, "host_id": 100000, "size": 65536}]}
+    userns_root(host)
+    assert output(host, "cat", "/proc/sys/kernel/msgmax", box=box) == "4243\n"
+
+
 def test_loopback_is_up(host):
     assert "LOOPBACK,UP" in output(host, "ip", "link", "show", "lo") if os.path.exists("/usr/sbin/ip") else True
 
@@ -717,9 +730,17 @@ def test_time_namespace_offsets(host):
         assert abs(joined - outside - 864000) < 100, joined
 
 
+def userns_root(host):
+    """A root filesystem that belongs to the root of a user namespace."""
+    root = os.path.join(host.shares, "userns")
+    if not os.path.exists(root):
+        host.make_rootfs("userns")
+        subprocess.run(["chown", "-R", "100000:100000", root], check=True)
+    return root
+
+
 def test_user_namespace_maps_ids(host):
-    root = host.make_rootfs("userns")
-    subprocess.run(["chown", "-R", "100000:100000", root], check=True)
+    root = userns_root(host)
     names = [{"clone_flag": f} for f in (NEWPID, NEWIPC, NEWUTS, NEWNS, NEWNET, NEWCGROUP, NEWUSER)]
     box = {"root_share": "userns", "namespaces": names,
            "uid_mappings": [{"container_id": 0, "host_id": 100000, "size": 65536}],
