@@ -85,6 +85,32 @@ static void make_one(int root, const char *path, bool is_file)
 		log_debug("mount point %s: %s", path, strerror(errno));
 }
 
+/* As runc has it: an existing directory keeps its mode, a new one leaves the tmpfs its own, open to all. */
+static void open_up_tmpfs(int root, agent_Mount *mount)
+{
+	char *data;
+
+	if (!mount->type || strcmp(mount->type, "tmpfs") != 0)
+		return;
+	auto_fd int fd = open_inside(root, mount->destination);
+	if (fd >= 0 || errno != ENOENT)
+		return;
+	/* First, so that a mode among the options counts. */
+	data = oci_format("mode=1777%s%s", mount->data && *mount->data ? "," : "", mount->data ? mount->data : "");
+	free(mount->data);
+	mount->data = data;
+}
+
+void oci_mountpoints_open_tmpfs(const char *root, agent_CreateRequest *request)
+{
+	agent_Container *container = &request->container;
+	auto_fd int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t i = 0; fd >= 0 && i < container->mounts_count; i++)
+		if (!is_covered(container->mounts[i].destination, container, i))
+			open_up_tmpfs(fd, &container->mounts[i]);
+}
+
 void oci_mountpoints_make(const char *root, const agent_CreateRequest *request)
 {
 	const agent_Container *container = &request->container;

@@ -16,4 +16,7 @@
  */
 void oci_mountpoints_make(const char *root, const agent_CreateRequest *request);
 
+/* Gives a tmpfs whose mount point is still missing the mode 1777; before the description is encoded. */
+void oci_mountpoints_open_tmpfs(const char *root, agent_CreateRequest *request);
+
 #endif
