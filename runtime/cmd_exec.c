@@ -279,6 +279,7 @@ static int spawn(struct execution *x, struct err *err)
 		.request_fd = x->request_fd,
 		.terminal_fd = x->terminal.slave,
 		.log_fd = x->globals->log_fd >= 0 ? x->globals->log_fd : x->log_fd,
+		.root_fd = -1,
 		.cgroup_fd = x->cgroup_fd,
 		.network_fd = x->network_fd,
 		.has_oom_score_adj = x->process->has_oom_score_adj,

@@ -8,6 +8,7 @@
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
 #include "runtime/run_hooks.h"
+#include "runtime/share.h"
 #include "runtime/start_proxy.h"
 #include "runtime/statedir.h"
 #include "runtime/trace.h"
@@ -54,7 +55,7 @@ struct creation {
 	agent_CreateRequest description;
 	struct oci_shares shares;
 	struct terminal terminal;
-	int request_fd, cgroup_fd, network_fd;
+	int request_fd, cgroup_fd, network_fd, root_fd;
 	bool new_network;
 };
 
@@ -212,6 +213,18 @@ static int open_network(struct creation *c, struct err *err)
 	return 0;
 }
 
+/* Once more, for the proxy; only root can give it a mount namespace, and only root's engines enter that. */
+static void open_root(struct creation *c)
+{
+	struct err why = ERR_INIT;
+
+	if (geteuid() != 0 || !c->shares.items[0].path)
+		return;
+	c->root_fd = share_clone(&c->shares.items[0], &why);
+	if (c->root_fd < 0)
+		log_debug("the proxy stays in this mount namespace: %s", why.text);
+}
+
 /* All that can fail because of what the user wrote or the host lacks, before anything is made. */
 static int prepare(struct creation *c, struct err *err)
 {
@@ -227,12 +240,17 @@ static int prepare(struct creation *c, struct err *err)
 	c->launch.memory_mib = size.memory_mib;
 	c->launch.vcpus = size.vcpus;
 	c->created->container.store = new_store(request);
-	if (describe(c, err) < 0 || encode(c, err) < 0 || open_network(c, err) < 0 ||
+	if (describe(c, err) < 0)
+		return -1;
+	if (c->shares.items[0].path)
+		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
+	if (encode(c, err) < 0 || open_network(c, err) < 0 ||
 	    launch_open_guest(&c->launch, &c->paths, c->host, request->config, err) < 0)
 		return -1;
 	adapt_root(c);
 	if (launch_open_shares(&c->launch, &c->shares, err) < 0)
 		return -1;
+	open_root(c);
 	if (request->config->process.terminal) {
 		if (terminal_open(&c->terminal, err) < 0)
 			return -1;
@@ -362,6 +380,7 @@ static int start(struct creation *c, struct err *err)
 		.monitor_arguments = c->launch.arguments,
 		.monitor_fds = fds,
 		.monitor_fd_count = fd_count,
+		.root_fd = c->root_fd,
 		.cgroup_fd = c->cgroup_fd,
 		.network_fd = c->network_fd,
 		.new_network = c->new_network,
@@ -471,6 +490,7 @@ static void creation_close(struct creation *c)
 	close_fd(&c->request_fd);
 	close_fd(&c->cgroup_fd);
 	close_fd(&c->network_fd);
+	close_fd(&c->root_fd);
 }
 
 int create_container(const struct create_request *request, struct created *created, struct err *err)
@@ -482,6 +502,7 @@ int create_container(const struct create_request *request, struct created *creat
 		.request_fd = -1,
 		.cgroup_fd = -1,
 		.network_fd = -1,
+		.root_fd = -1,
 	};
 	int result;
 

@@ -4,6 +4,7 @@
 #include "runtime/frame.h"
 #include "runtime/proxy_channel.h"
 #include "runtime/proxy_monitor.h"
+#include "runtime/proxy_root.h"
 #include "runtime/proxy_stdio.h"
 #include "runtime/signals.h"
 #include "runtime/sync.h"
@@ -346,6 +347,14 @@ static void send_size(struct session *s)
 
 static enum state hand_over(struct session *s)
 {
+	struct err err = ERR_INIT;
+	int root_fd = s->settings->root_fd;
+
+	/* The last path of the host was that of the sockets. Not going on is better than showing the host's files. */
+	if (root_fd >= 0 && proxy_root_enter(&root_fd, &err) < 0) {
+		set_why(s, err.text);
+		return give_up(s);
+	}
 	set_timer(s, 0);
 	send_size(s); /* what the engine has set by now; later changes are signals */
 	tell_command(s, SYNC_CREATED, s->guest_pid, "");

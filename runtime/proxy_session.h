@@ -29,6 +29,7 @@ struct session_settings {
 	int request_fd;   /* a file with the payload of CREATE or EXEC */
 	int sync_fd;
 	int terminal_fd;         /* -1: plain streams */
+	int root_fd;             /* see runtime/proxy_root.h; -1: stays on the host's */
 	struct monitor *monitor; /* NULL: an exec */
 };
 

@@ -176,19 +176,31 @@ static int open_plain(const struct oci_share *share, struct err *err)
 	return fd;
 }
 
+int share_clone(const struct oci_share *share, struct err *err)
+{
+	auto_fd int fd = open_tree(AT_FDCWD, share->path,
+				   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (share->recursive ? AT_RECURSIVE : 0));
+
+	if (fd < 0)
+		return err_set_errno(err, "%s", share->path);
+	if (set_attributes(fd, share, err) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+static bool can_clone(const struct oci_share *share)
+{
+	auto_fd int fd = open_tree(AT_FDCWD, share->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	/* EPERM: no CAP_SYS_ADMIN. EINVAL: a mount of another namespace, or an unbindable one. */
+	return fd >= 0 || (errno != EPERM && errno != EINVAL && errno != ENOSYS);
+}
+
 int share_open(const struct oci_share *share, struct err *err)
 {
 	if (share->fs_type)
 		return open_file_system(share, err);
-	auto_fd int fd = open_tree(AT_FDCWD, share->path,
-				   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (share->recursive ? AT_RECURSIVE : 0));
-	if (fd < 0) {
-		/* EPERM: no CAP_SYS_ADMIN. EINVAL: a mount of another namespace, or an unbindable one. */
-		if ((errno == EPERM || errno == EINVAL || errno == ENOSYS) && !is_mapped(share))
-			return open_plain(share, err);
-		return err_set_errno(err, "%s", share->path);
-	}
-	if (set_attributes(fd, share, err) < 0)
-		return -1;
-	return take_fd(&fd);
+	if (!is_mapped(share) && !can_clone(share))
+		return open_plain(share, err);
+	return share_clone(share, err);
 }

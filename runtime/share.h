@@ -15,4 +15,7 @@ struct oci_share;
 /* Returns an fd that can be a dirfd (or the file itself, for a share that is one). */
 int share_open(const struct oci_share *share, struct err *err);
 
+/* The same for one with a path, but always a detached mount: where no mount may be cloned, that is an error. */
+int share_clone(const struct oci_share *share, struct err *err);
+
 #endif

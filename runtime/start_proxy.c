@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OWN_FDS = 5, ARGUMENTS_MAX = 24 };
+enum { OWN_FDS = 6, ARGUMENTS_MAX = 24 };
 
 /* What the proxy reads in its main. The strings live in `text`. */
 struct arguments {
@@ -59,6 +59,7 @@ static void build(const struct start_proxy *start, int sync_fd, struct arguments
 	add_fd(a, "--sync-fd", sync_fd);
 	add_fd(a, "--terminal-fd", start->terminal_fd);
 	add_fd(a, "--log-fd", start->log_fd);
+	add_fd(a, "--root-fd", start->root_fd);
 	if (globals->log_format && start->log_fd == globals->log_fd) {
 		add(a, "--log-format");
 		add(a, globals->log_format);
@@ -92,7 +93,8 @@ static pid_t spawn_it(const struct start_proxy *start, int sync_fd, struct err *
 		return err_set(err, ENOMEM, "out of memory");
 	a.items = items;
 	build(start, sync_fd, &a);
-	int own[OWN_FDS] = { start->state_fd, start->request_fd, sync_fd, start->terminal_fd, start->log_fd };
+	int own[OWN_FDS] = { start->state_fd,    start->request_fd, sync_fd,
+			     start->terminal_fd, start->log_fd,     start->root_fd };
 	for (size_t i = 0; i < OWN_FDS; i++) {
 		if (own[i] >= 0)
 			fds[count++] = own[i];

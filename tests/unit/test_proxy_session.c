@@ -230,6 +230,7 @@ static void run_proxy(int sync_fd, int in, int out, bool with_monitor)
 		.state_fd = state_fd,
 		.request_fd = request_fd,
 		.sync_fd = sync_fd,
+		.root_fd = -1,
 		.terminal_fd = -1,
 	};
 
