@@ -47,9 +47,10 @@ dk_run() { dk run --runtime bulkhead --name "$NAME" "$@"; }
 	assert_equal "$(echo from outside | dk_run --rm -i busybox cat)" 'from outside'
 }
 
-@test "docker run -it gives a terminal" {
-	run timeout 240 script -qec "docker run --runtime bulkhead --rm -it --name $NAME busybox sh -c 'tty && stty size'" /dev/null </dev/null
+@test "docker run -it gives a terminal of the client's size" {
+	run timeout 240 script -qec "stty rows 33 cols 77; docker run --runtime bulkhead --rm -it --name $NAME busybox sh -c 'tty; until stty size 2>/dev/null | grep \"33 77\"; do sleep 0.2; done'" /dev/null </dev/null
 	assert_output '/dev/'
+	assert_output '33 77'
 }
 
 @test "run -d, exec, logs, cp, top, stats, stop" {
@@ -100,7 +101,7 @@ dk_run() { dk run --runtime bulkhead --name "$NAME" "$@"; }
 	assert_output 50
 	run dk_run --rm --user 1000:1001 busybox id
 	assert_output 'uid=1000 gid=1001'
-	run dk_run --rm --read-only --tmpfs /scratch busybox sh -c 'touch /x; touch /scratch/y && echo scratch works'
+	run dk_run --rm --read-only --user 1000 --tmpfs /scratch busybox sh -c 'touch /x; touch /scratch/y && echo scratch works'
 	assert_output 'Read-only file system'
 	assert_output 'scratch works'
 	echo inside >"$WORK/f"
@@ -130,4 +131,15 @@ JSON
 	dk_run -d -m 128m busybox sleep 1000 >/dev/null
 	dk update -m 64m --memory-swap 64m "$NAME" >/dev/null
 	assert_equal "$(dk exec "$NAME" cat /sys/fs/cgroup/memory.max)" 67108864
+}
+
+@test "a health check runs in the VM" {
+	dk_run -d --health-cmd 'uname -r | grep -q ^6.12' --health-interval 2s --health-timeout 60s busybox sleep 1000 >/dev/null
+	local try health
+	for try in $(seq 60); do
+		health=$(dk inspect -f '{{.State.Health.Status}}' "$NAME")
+		[ "$health" = healthy ] && break
+		sleep 1
+	done
+	assert_equal "$health" healthy
 }

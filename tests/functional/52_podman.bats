@@ -49,12 +49,17 @@ pm_run() { pm run --name "$NAME" "$@"; }
 	pm cp "$WORK/file" "$NAME:/tmp/copied"
 	run pm exec "$NAME" cat /tmp/copied
 	assert_output content
+	# Podman enters the mount namespace of the pid it knows: that must not be the host's.
+	[ ! -e /tmp/copied ]
+	pm exec "$NAME" sh -c 'echo back >/tmp/back'
+	pm cp "$NAME:/tmp/back" "$WORK/back"
+	assert_equal "$(cat "$WORK/back")" back
 	pm stop "$NAME" >/dev/null
 	assert_equal "$(pm inspect -f '{{.State.ExitCode}}' "$NAME")" 4
 }
 
 @test "--init, a terminal, a volume, a user" {
-	run pm_run --rm --init localhost/busybox sh -c 'echo init works'
+	run pm_run --rm --init --init-path /usr/bin/tini-static localhost/busybox sh -c 'echo init works'
 	assert_output 'init works'
 	run timeout 240 script -qec "podman --runtime $(command -v "$BULKHEAD") run --rm -it localhost/busybox tty" /dev/null </dev/null
 	assert_output '/dev/'
