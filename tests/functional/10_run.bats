@@ -126,7 +126,7 @@ print("sum", t.hexdigest())')
 
 @test "an interactive terminal has a size, follows its changes, and takes input" {
 	config '.process.terminal = true | .process.args = ["/bin/sh", "-c", "tty; stty size; trap \"stty size; exit 7\" WINCH; echo ready; while :; do read line; echo got $line; done"]'
-	cat >"$WORK/pty.py" <<'PY'
+	cat >"$WORK/term.py" <<'PY'
 import fcntl, os, pty, select, struct, sys, termios, time
 def size(fd, rows, cols):
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
@@ -155,7 +155,7 @@ _, status = os.waitpid(pid, 0)
 sys.stdout.write(seen.decode(errors="replace"))
 print("status", os.waitstatus_to_exitcode(status))
 PY
-	run timeout 90 python3 "$WORK/pty.py" "$BULKHEAD" run --bundle "$BUNDLE" "$ID"
+	run timeout 90 python3 "$WORK/term.py" "$BULKHEAD" run --bundle "$BUNDLE" "$ID"
 	assert_output '/dev/'
 	assert_output '33 101'
 	assert_output 'got hello'
