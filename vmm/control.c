@@ -7,6 +7,7 @@
 #include "common/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -29,7 +30,7 @@ struct control {
 	struct client clients[CLIENTS_MAX];
 };
 
-/* --- one request --------------------------------------------------------------------------------------------------- */
+/* --- one request ------------------------------------------------------------------------------------------- */
 
 /* Descriptors that did not come are -1; what is not taken of them the caller closes. */
 static int handle(struct control *control, const struct vmm_control_request *request, int fds[REQUEST_FDS],
@@ -73,7 +74,9 @@ static ssize_t receive(int socket, struct vmm_control_request *request, int fds[
 {
 	struct iovec data = { .iov_base = request, .iov_len = sizeof *request };
 	_Alignas(struct cmsghdr) char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
-	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space };
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space
+	};
 	unsigned count = 0;
 	ssize_t length = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
 
@@ -95,7 +98,7 @@ static ssize_t receive(int socket, struct vmm_control_request *request, int fds[
 	return length;
 }
 
-/* --- clients ------------------------------------------------------------------------------------------------------- */
+/* --- clients ----------------------------------------------------------------------------------------------- */
 
 static void drop(struct client *client)
 {
@@ -170,6 +173,8 @@ struct control *control_create(struct loop *loop, int listen_fd, const struct co
 	*control = (struct control){ .loop = loop, .ops = ops, .arg = arg, .listen_fd = listen_fd };
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		control->clients[i] = (struct client){ .control = control, .fd = -1 };
+	/* Whoever shares the socket might accept before us, and accept must not wait then. */
+	fcntl(listen_fd, F_SETFL, O_NONBLOCK);
 	control->watch = loop_add_fd(loop, listen_fd, EPOLLIN, connection_came, control);
 	if (!control->watch) {
 		err_set_errno(err, "cannot watch the control socket");

@@ -86,22 +86,22 @@ void cpuid_tailor(struct kvm_cpuid2 *cpuid, unsigned count, bool has_tsc_deadlin
 			break;
 		case 0x1:
 			entry->ebx = (entry->ebx & 0xffff) | count << 16;
-			entry->ecx &= ~BIT(5);              /* VMX */
-			entry->ecx |= BIT(31) | BIT(21);    /* hypervisor; x2APIC, which KVM always has */
+			entry->ecx &= ~BIT(5);           /* VMX */
+			entry->ecx |= BIT(31) | BIT(21); /* hypervisor; x2APIC, which KVM always has */
 			entry->ecx &= ~BIT(24);
 			if (has_tsc_deadline)
 				entry->ecx |= BIT(24);
 			entry->edx &= ~BIT(28);
 			if (count > 1)
-				entry->edx |= BIT(28);      /* the count in EBX is valid */
+				entry->edx |= BIT(28); /* the count in EBX is valid */
 			break;
 		case 0x4:
 			if (entry->eax & 0x1f)
 				entry->eax = (cache_sharing(entry->eax, count) & ~(0x3fu << 26)) | (count - 1) << 26;
 			break;
-		case 0xa:                                   /* performance counters, Intel */
-		case 0x80000022:                            /* performance counters, AMD */
-		case 0x8000000a:                            /* SVM */
+		case 0xa:        /* performance counters, Intel */
+		case 0x80000022: /* performance counters, AMD */
+		case 0x8000000a: /* SVM */
 			entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
 			break;
 		case 0x80000001:

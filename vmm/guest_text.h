@@ -7,8 +7,8 @@
 
 /*
  * Printable ASCII stays, the end of a line becomes " | ", a tabulator a space, anything else \xNN; carriage returns and
- * the kernel's time stamps at the beginning of lines go. Always terminates (`size` is not 0) and cuts what does not fit.
- * Returns the length.
+ * the kernel's time stamps at the beginning of lines go. Always terminates (`size` is not 0) and cuts what does not
+ * fit. Returns the length.
  */
 size_t guest_text_escape(const void *text, size_t length, char *out, size_t size);
 

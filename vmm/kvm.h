@@ -16,8 +16,8 @@ struct err;
 struct guest_memory;
 
 struct kvm {
-	int fd;    /* /dev/kvm, not owned */
-	int vm_fd; /* -1: none */
+	int fd;          /* /dev/kvm, not owned */
+	int vm_fd;       /* -1: none */
 	size_t run_size; /* of the area each vCPU shares with the kernel */
 };
 
@@ -31,7 +31,8 @@ int kvm_set_memory(struct kvm *kvm, const struct guest_memory *memory, struct er
 /* A new eventfd; each write to it raises interrupt `gsi` (an edge). -1 with the error set. */
 int kvm_interrupt_fd(struct kvm *kvm, unsigned gsi, struct err *err);
 
-/* A new eventfd that gets a count when the guest writes the 32 bits `value` at `address`, without leaving the kernel. */
+/* A new eventfd that gets a count when the guest writes the 32 bits `value` at `address`, without leaving the kernel.
+ */
 int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct err *err);
 
 #endif

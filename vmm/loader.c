@@ -93,13 +93,14 @@ static void copy_pages_now(const struct guest_memory *memory, uint64_t address, 
 	madvise(guest_memory_at(memory, start, end - start), end - start, MADV_POPULATE_WRITE);
 }
 
-/* --- the kernel ---------------------------------------------------------------------------------------------------- */
+/* --- the kernel -------------------------------------------------------------------------------------------- */
 
 static int check_header(const Elf64_Ehdr *header, uint64_t file, struct err *err)
 {
 	if (memcmp(header->e_ident, ELFMAG, SELFMAG)) {
 		if (!memcmp(header->e_ident, "MZ", 2))
-			return err_set(err, ENOEXEC, "the kernel is a compressed bzImage; Bulkhead starts the uncompressed vmlinux");
+			return err_set(err, ENOEXEC,
+				       "the kernel is a compressed bzImage; Bulkhead starts the uncompressed vmlinux");
 		return err_set(err, ENOEXEC, "the kernel is not an ELF file");
 	}
 	if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
@@ -204,7 +205,7 @@ int loader_load_kernel(const struct guest_memory *memory, int fd, struct loaded_
 	return 0;
 }
 
-/* --- the initramfs ------------------------------------------------------------------------------------------------- */
+/* --- the initramfs ----------------------------------------------------------------------------------------- */
 
 int loader_load_initrd(const struct guest_memory *memory, int fd, const struct loaded_image *kernel,
 		       struct loaded_image *out, struct err *err)
@@ -228,10 +229,12 @@ int loader_load_initrd(const struct guest_memory *memory, int fd, const struct l
 int loader_check_room(const struct guest_memory *memory, const struct loaded_image *kernel,
 		      const struct loaded_image *initrd, struct err *err)
 {
-	uint64_t need = (kernel->end - kernel->start) + 2 * (initrd->end - initrd->start) + memory->size / 64 + BOOT_RESERVE;
+	uint64_t need =
+		(kernel->end - kernel->start) + 2 * (initrd->end - initrd->start) + memory->size / 64 + BOOT_RESERVE;
 
 	if (need <= memory->size)
 		return 0;
-	return err_set(err, ENOMEM, "%llu MiB of memory are too little to boot; this kernel and initramfs need %llu MiB",
+	return err_set(err, ENOMEM,
+		       "%llu MiB of memory are too little to boot; this kernel and initramfs need %llu MiB",
 		       (unsigned long long)(memory->size >> 20), (unsigned long long)((need >> 20) + 1));
 }

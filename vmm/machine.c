@@ -7,7 +7,7 @@
  *     0x00006000           start information (pvh.h)
  *     0x0009fc00           processors and interrupts (mptable.h)
  *     0x00100000 ...       the kernel, where its headers want it; the initramfs at the end of low memory (loader.h)
- *     0xd0000000 + n * 4K  registers of virtio device n, interrupt 6 + n (see device_irq for those that come later)
+ *     0xd0000000 + n * 4K  registers of virtio device n, interrupt 6 + n (bus.h)
  *     0xd1000000           registers of the sandbox device, interrupt 5
  *     0xfec00000 ...       interrupt controllers, in the kernel
  *     4 GiB ...            the memory beyond 3 GiB
@@ -18,20 +18,18 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "vmm/bus.h"
 #include "vmm/control.h"
 #include "vmm/event.h"
 #include "vmm/guest_memory.h"
 #include "vmm/guest_text.h"
 #include "vmm/kvm.h"
 #include "vmm/loader.h"
-#include "vmm/mptable.h"
 #include "vmm/pvh.h"
 #include "vmm/sandbox.h"
 #include "vmm/serial.h"
 #include "vmm/vcpu.h"
-#include "vmm/virtio_device.h"
 #include "vmm/virtio_fs.h"
-#include "vmm/virtio_mmio.h"
 #include "vmm/virtio_net.h"
 #include "vmm/virtio_rng.h"
 #include "vmm/virtio_vsock.h"
@@ -44,19 +42,12 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 
-#define DEVICE_BASE 0xd0000000ull
-#define DEVICE_FIRST_IRQ 6u
 #define GUEST_CID 3u
+#define TIMER_PIN 0u /* there is no timer chip, but kernels look for its pin */
 
-enum { DEVICES_MAX = MPTABLE_PINS - DEVICE_FIRST_IRQ, HOTPLUG_PINS = 2, FILE_WORKERS = 4 };
+enum { FILE_WORKERS = 4 };
 enum { KEYBOARD_CONTROLLER = 0x64, RESET_COMMAND = 0xfe };
 enum { STATUS_UNKNOWN = 255, STATUS_KILLED = 128 + SIGKILL, STATUS_TERMINATED = 128 + SIGTERM };
-
-/* What the loop needs to know when a doorbell rings. */
-struct doorbell {
-	struct virtio_mmio *mmio;
-	unsigned queue;
-};
 
 struct machine {
 	struct loop *loop;
@@ -65,13 +56,10 @@ struct machine {
 	struct vcpus *vcpus;
 	struct control *control;
 
+	struct bus bus;
+	struct virtio_device *fs, *vsock; /* the bus's */
 	struct sandbox sandbox;
 	struct serial serial;
-	struct virtio_mmio devices[DEVICES_MAX];
-	struct doorbell doorbells[DEVICES_MAX][VIRTIO_QUEUES_MAX];
-	atomic_uint device_count;    /* grows while vCPUs run; a device is complete before it counts */
-	unsigned first_hotplugged;   /* those from here on are not on the command line */
-	struct virtio_device *fs, *vsock; /* owned by their transports */
 	char cmdline[PVH_CMDLINE_MAX + 1];
 
 	int event_fd;  /* not owned */
@@ -88,22 +76,14 @@ struct machine {
 	struct err failure; /* why machine_run fails */
 };
 
-/* --- register accesses, on vCPU threads ---------------------------------------------------------------------------- */
+/* --- register accesses, on vCPU threads -------------------------------------------------------------------- */
 
 static bool mmio_accessed(void *arg, uint64_t address, void *data, unsigned length, bool is_write)
 {
 	struct machine *machine = arg;
 
-	if (address >= DEVICE_BASE && address - DEVICE_BASE < machine->device_count * VIRTIO_MMIO_SIZE) {
-		struct virtio_mmio *mmio = &machine->devices[(address - DEVICE_BASE) / VIRTIO_MMIO_SIZE];
-		uint32_t offset = address % VIRTIO_MMIO_SIZE;
-
-		if (is_write)
-			virtio_mmio_write(mmio, offset, data, length);
-		else
-			virtio_mmio_read(mmio, offset, data, length);
+	if (bus_access(&machine->bus, address, data, length, is_write))
 		return true;
-	}
 	if (address >= SANDBOX_MMIO_BASE && address - SANDBOX_MMIO_BASE < SANDBOX_MMIO_SIZE) {
 		if (is_write)
 			return sandbox_write(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
@@ -148,9 +128,10 @@ static bool port_accessed(void *arg, uint16_t port, void *data, unsigned length,
 		/* An idle controller, or a kernel that restarts through it waits long for one that is busy. */
 		if (!is_write)
 			memset(data, 0, length);
-		else if (*first == RESET_COMMAND)
-			return vcpu_ended(machine, true, "the guest restarted itself"), false;
-		return true;
+		if (!is_write || *first != RESET_COMMAND)
+			return true;
+		vcpu_ended(machine, true, "the guest restarted itself");
+		return false;
 	}
 	if (!is_write)
 		memset(data, 0xff, length);
@@ -163,7 +144,7 @@ static const struct vcpu_callbacks vcpu_callbacks = {
 	.vcpu_ended = vcpu_ended,
 };
 
-/* --- how it ends, on the loop -------------------------------------------------------------------------------------- */
+/* --- how it ends, on the loop ------------------------------------------------------------------------------ */
 
 static void end(struct machine *machine, uint8_t status, enum sandbox_off_reason reason)
 {
@@ -249,7 +230,8 @@ static void signal_came(void *arg, uint32_t events)
 		end(machine, STATUS_TERMINATED, SANDBOX_OFF_CLEAN);
 }
 
-/* A VM without its proxy is a leak. The death signal says the same; this also sees a proxy that died before we asked. */
+/* A VM without its proxy is a leak. The death signal says the same; this also sees a proxy that died before we asked.
+ */
 static void proxy_went(void *arg, uint32_t events)
 {
 	struct machine *machine = arg;
@@ -259,17 +241,7 @@ static void proxy_went(void *arg, uint32_t events)
 	loop_stop(machine->loop, 0);
 }
 
-static void doorbell_rang(void *arg, uint32_t events)
-{
-	struct doorbell *doorbell = arg;
-	eventfd_t count;
-
-	(void)events;
-	eventfd_read(doorbell->mmio->device->kick_fds[doorbell->queue], &count);
-	virtio_mmio_kicked(doorbell->mmio, doorbell->queue);
-}
-
-/* --- control socket, on the loop ----------------------------------------------------------------------------------- */
+/* --- control socket, on the loop --------------------------------------------------------------------------- */
 
 static int control_pause(void *arg, struct err *err)
 {
@@ -297,9 +269,9 @@ static void control_stats(void *arg, struct vmm_stats *out)
 		.paused = vcpus_are_paused(machine->vcpus),
 		.exits = vcpus_exits(machine->vcpus),
 	};
-	for (unsigned i = 0; i < machine->device_count; i++) {
-		out->requests += atomic_load(&machine->devices[i].device->requests);
-		out->refused += atomic_load(&machine->devices[i].device->refused);
+	for (unsigned i = 0; i < machine->bus.count; i++) {
+		out->requests += atomic_load(&machine->bus.devices[i].device->requests);
+		out->refused += atomic_load(&machine->bus.devices[i].device->refused);
 	}
 }
 
@@ -324,21 +296,16 @@ static int control_kill(void *arg, struct err *err)
 	return 0;
 }
 
-static uint64_t device_address(unsigned n);
-static unsigned device_irq(const struct machine *machine, unsigned n);
-static int place_device(struct machine *machine, struct virtio_device *device, struct err *err);
-
 static int control_add_net(void *arg, const char *name, const uint8_t mac[6], int *tap_fd, int *vhost_fd,
 			   struct vmm_place *place, struct err *err)
 {
 	struct machine *machine = arg;
-	unsigned n = machine->device_count;
+	struct virtio_device *net = virtio_net_create(machine->loop, mac, take_fd(tap_fd), take_fd(vhost_fd), err);
+	int n = bus_add(&machine->bus, net, err);
 
-	if (n == DEVICES_MAX)
-		return err_set(err, ENOSPC, "interface %s: the machine has no room for another device", name);
-	if (place_device(machine, virtio_net_create(machine->loop, mac, take_fd(tap_fd), take_fd(vhost_fd), err), err))
+	if (n < 0)
 		return err_wrap(err, "interface %s", name);
-	*place = (struct vmm_place){ .address = device_address(n), .irq = device_irq(machine, n) };
+	*place = (struct vmm_place){ .address = bus_address((unsigned)n), .irq = bus_pin(&machine->bus, (unsigned)n) };
 	return 0;
 }
 
@@ -352,7 +319,7 @@ static const struct control_ops control_ops = {
 	.kill = control_kill,
 };
 
-/* --- making -------------------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------------------------ */
 
 static int watch(struct machine *machine, int fd, uint32_t events, loop_callback *callback, struct err *err)
 {
@@ -382,88 +349,21 @@ static int create_loop(struct machine *machine, struct err *err)
 	return machine->event_fd >= 0 ? watch(machine, machine->event_fd, 0, proxy_went, err) : 0;
 }
 
-static uint64_t device_address(unsigned n)
-{
-	return DEVICE_BASE + n * VIRTIO_MMIO_SIZE;
-}
-
-/*
- * Each pin costs the guest time at boot, so of those for devices to come there are few: the first such device has one
- * of its own, which is all that most containers need, and the others share one.
- */
-static unsigned device_irq(const struct machine *machine, unsigned n)
-{
-	if (!machine->first_hotplugged || n < machine->first_hotplugged + HOTPLUG_PINS)
-		return DEVICE_FIRST_IRQ + n;
-	return DEVICE_FIRST_IRQ + machine->first_hotplugged + HOTPLUG_PINS - 1;
-}
-
-static int wire_device(struct machine *machine, unsigned n, struct err *err)
-{
-	struct virtio_mmio *mmio = &machine->devices[n];
-	struct virtio_device *device = mmio->device;
-
-	mmio->interrupt_fd = kvm_interrupt_fd(&machine->kvm, device_irq(machine, n), err);
-	device->call_fd = mmio->interrupt_fd;
-	if (mmio->interrupt_fd < 0)
-		return -1;
-	for (unsigned i = 0; i < device->queue_count; i++) {
-		struct doorbell *doorbell = &machine->doorbells[n][i];
-
-		*doorbell = (struct doorbell){ mmio, i };
-		device->kick_fds[i] = kvm_doorbell_fd(&machine->kvm, device_address(n) + VIRTIO_MMIO_NOTIFY, i, err);
-		if (device->kick_fds[i] < 0)
-			return -1;
-		if (!device->own_kicks &&
-		    !loop_add_fd(machine->loop, device->kick_fds[i], EPOLLIN, doorbell_rang, doorbell))
-			return err_set_errno(err, "cannot watch queue %u", i);
-	}
-	return 0;
-}
-
-/* Gives a device its page, interrupt and doorbells. Takes it; NULL: was not made. */
-static int place_device(struct machine *machine, struct virtio_device *device, struct err *err)
-{
-	unsigned n = machine->device_count;
-
-	if (!device)
-		return -1;
-	virtio_mmio_init(&machine->devices[n], device, &machine->memory, -1);
-	int result = wire_device(machine, n, err);
-	/* vCPUs see it from here on. Half wired it stays as well, since its doorbells' addresses are used up. */
-	machine->device_count++;
-	return result < 0 ? err_wrap(err, "%s", device->ops->name) : 0;
-}
-
-/* A device that is there when the guest boots is named on the command line. */
-static int add_device(struct machine *machine, struct virtio_device *device, struct err *err)
-{
-	unsigned n = machine->device_count;
-	size_t used = strlen(machine->cmdline);
-
-	if (place_device(machine, device, err))
-		return -1;
-	used += (size_t)snprintf(machine->cmdline + used, sizeof machine->cmdline - used,
-				 " virtio_mmio.device=4K@0x%llx:%u", (unsigned long long)device_address(n),
-				 device_irq(machine, n));
-	if (used >= sizeof machine->cmdline)
-		return err_set(err, E2BIG, "the kernel command line is longer than %u bytes", PVH_CMDLINE_MAX);
-	return 0;
-}
-
 /* One line a device; the order is that of their addresses. */
 static int add_devices(struct machine *machine, const struct machine_config *config, struct err *err)
 {
+	struct bus *bus = &machine->bus;
+
+	bus_init(bus, &machine->kvm, machine->loop, &machine->memory);
 	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, err);
-	if (add_device(machine, machine->fs, err))
+	if (bus_add(bus, machine->fs, err) < 0)
 		return -1;
 	machine->vsock = virtio_vsock_create(machine->loop, GUEST_CID, config->vsock_fd, err);
-	if (add_device(machine, machine->vsock, err))
+	if (bus_add(bus, machine->vsock, err) < 0)
 		return -1;
-	if (add_device(machine, virtio_rng_create(err), err))
+	if (bus_add(bus, virtio_rng_create(err), err) < 0)
 		return -1;
-	machine->first_hotplugged = machine->device_count;
-	return 0;
+	return bus_tell_guest(bus, machine->cmdline, sizeof machine->cmdline, err);
 }
 
 static int add_shares(struct machine *machine, const struct machine_config *config, struct err *err)
@@ -475,16 +375,6 @@ static int add_shares(struct machine *machine, const struct machine_config *conf
 			return -1;
 	}
 	return 0;
-}
-
-/* The timer's pin, which kernels want to see, the sandbox device's and those of the virtio devices, now and later. */
-static uint32_t used_pins(const struct machine *machine)
-{
-	uint32_t pins = 1u | 1u << SANDBOX_IRQ;
-
-	for (unsigned i = 0; i < machine->device_count + HOTPLUG_PINS; i++)
-		pins |= 1u << (DEVICE_FIRST_IRQ + i);
-	return pins;
 }
 
 /* Kernel and initramfs into memory; devices must be on the command line by now. */
@@ -500,7 +390,7 @@ static int load(struct machine *machine, const struct machine_config *config, st
 		return -1;
 	if (loader_check_room(&machine->memory, kernel, &initrd, err))
 		return -1;
-	mptable_write(&machine->memory, config->vcpus, used_pins(machine));
+	mptable_write(&machine->memory, config->vcpus, bus_pins(&machine->bus) | 1u << TIMER_PIN | 1u << SANDBOX_IRQ);
 	return pvh_write(&machine->memory, has_initrd ? &initrd : NULL, machine->cmdline, err);
 }
 
@@ -520,7 +410,8 @@ static int build(struct machine *machine, const struct machine_config *config, s
 		return -1;
 	if (kvm_set_memory(&machine->kvm, &machine->memory, err))
 		return -1;
-	machine->vcpus = vcpus_create(&machine->kvm, config->vcpus, kernel.entry, PVH_START_INFO, &vcpu_callbacks, machine, err);
+	machine->vcpus =
+		vcpus_create(&machine->kvm, config->vcpus, kernel.entry, PVH_START_INFO, &vcpu_callbacks, machine, err);
 	if (!machine->vcpus)
 		return -1;
 	if (config->control_fd >= 0) {
@@ -562,8 +453,7 @@ void machine_destroy(struct machine *machine)
 		return;
 	vcpus_destroy(machine->vcpus);
 	control_destroy(machine->control);
-	for (unsigned i = 0; i < machine->device_count; i++)
-		virtio_mmio_destroy(&machine->devices[i]);
+	bus_destroy(&machine->bus);
 	loop_destroy(machine->loop);
 	kvm_destroy(&machine->kvm);
 	guest_memory_destroy(&machine->memory);

@@ -22,7 +22,8 @@ struct machine_share {
 	bool read_only;
 };
 
-/* Descriptors of -1 are not there; only kvm_fd and kernel_fd must be. The machine takes those of shares and sockets. */
+/* Descriptors of -1 are not there; only kvm_fd, kernel_fd and vsock_fd must be. The machine takes those of shares and
+ * sockets. */
 struct machine_config {
 	int kvm_fd, kernel_fd, initrd_fd;
 	int vsock_fd;   /* listening, for `CONNECT <port>` */
@@ -38,7 +39,8 @@ struct machine_config {
 struct machine *machine_create(const struct machine_config *config, struct err *err);
 void machine_destroy(struct machine *machine); /* stops the vCPUs first; NULL is fine */
 
-/* Runs until the VM has ended, and tells the proxy why. 0: it ended by itself or was asked to; -1 with the error set. */
+/* Runs until the VM has ended, and tells the proxy why. 0: it ended by itself or was asked to; -1 with the error set.
+ */
 int machine_run(struct machine *machine, struct err *err);
 
 #endif

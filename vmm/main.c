@@ -76,8 +76,8 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		const char *name;
 		int *fd;
 	} fds[] = {
-		{ "--kvm-fd", &config->kvm_fd },	 { "--kernel-fd", &config->kernel_fd },
-		{ "--initrd-fd", &config->initrd_fd },	 { "--vsock-fd", &config->vsock_fd },
+		{ "--kvm-fd", &config->kvm_fd },         { "--kernel-fd", &config->kernel_fd },
+		{ "--initrd-fd", &config->initrd_fd },   { "--vsock-fd", &config->vsock_fd },
 		{ "--control-fd", &config->control_fd }, { "--event-fd", &config->event_fd },
 		{ "--log-fd", &arguments->log_fd },
 	};
@@ -107,7 +107,8 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 	return err_set(err, EINVAL, "unknown option");
 }
 
-/* Goes on after the first error, which is the one that counts: the proxy is told over --event-fd, which may come later. */
+/* Goes on after the first error, which is the one that counts: the proxy is told over --event-fd, which may come later.
+ */
 static int parse(char **argv, struct arguments *arguments, struct err *first)
 {
 	struct machine_config *config = &arguments->machine;
@@ -129,8 +130,8 @@ static int parse(char **argv, struct arguments *arguments, struct err *first)
 	}
 	if (first->code)
 		return -1;
-	if (config->kvm_fd < 0 || config->kernel_fd < 0)
-		return err_set(first, EINVAL, "--kvm-fd and --kernel-fd are needed");
+	if (config->kvm_fd < 0 || config->kernel_fd < 0 || config->vsock_fd < 0)
+		return err_set(first, EINVAL, "--kvm-fd, --kernel-fd and --vsock-fd are needed");
 	return 0;
 }
 
@@ -176,7 +177,8 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	log_setup("bulkhead-vmm", arguments.log_fd, LOG_TEXT, arguments.debug ? LOG_DEBUG : LOG_INFO);
-	if (!die_with_parent(&err) && (machine = machine_create(&arguments.machine, &err)) && !machine_run(machine, &err))
+	if (!die_with_parent(&err) && (machine = machine_create(&arguments.machine, &err)) &&
+	    !machine_run(machine, &err))
 		return EXIT_ENDED;
 	tell_error(arguments.machine.event_fd, &err);
 	return EXIT_FAILED;

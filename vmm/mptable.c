@@ -95,18 +95,23 @@ void mptable_write(const struct guest_memory *memory, unsigned count, uint32_t p
 
 	assert(place && count && count <= VCPUS_MAX);
 	for (unsigned i = 0; i < count; i++)
-		PUT(&writer, (struct cpu){ .type = ENTRY_CPU, .apic_id = (uint8_t)i, .apic_version = APIC_VERSION,
+		PUT(&writer, (struct cpu){ .type = ENTRY_CPU,
+					   .apic_id = (uint8_t)i,
+					   .apic_version = APIC_VERSION,
 					   .flags = CPU_ENABLED | (i ? 0 : CPU_BOOT) });
 	PUT(&writer, (struct bus){ ENTRY_BUS, 0, { 'I', 'S', 'A', ' ', ' ', ' ' } });
 	PUT(&writer, (struct io_apic){ ENTRY_IO_APIC, io_apic, APIC_VERSION, 1, IO_APIC });
 	for (unsigned pin = 0; pin < MPTABLE_PINS; pin++)
 		if (pins >> pin & 1)
-			PUT(&writer, (struct interrupt){ ENTRY_IO_INTERRUPT, KIND_INT, 0, 0, (uint8_t)pin, io_apic, (uint8_t)pin });
+			PUT(&writer, (struct interrupt){ ENTRY_IO_INTERRUPT, KIND_INT, 0, 0, (uint8_t)pin, io_apic,
+							 (uint8_t)pin });
 	PUT(&writer, (struct interrupt){ ENTRY_LOCAL_INTERRUPT, KIND_EXTINT, 0, 0, 0, ALL_APICS, 0 });
 	PUT(&writer, (struct interrupt){ ENTRY_LOCAL_INTERRUPT, KIND_NMI, 0, 0, 0, ALL_APICS, 1 });
 
-	*header = (struct header){ .length = (uint16_t)(writer.at - writer.start), .revision = 4,
-				   .entries = writer.entries, .local_apic = LOCAL_APIC };
+	*header = (struct header){ .length = (uint16_t)(writer.at - writer.start),
+				   .revision = 4,
+				   .entries = writer.entries,
+				   .local_apic = LOCAL_APIC };
 	memcpy(header->signature, "PCMP", 4);
 	memcpy(header->oem, "BULKHEAD", 8);
 	memcpy(header->product, "MICROVM     ", 12);

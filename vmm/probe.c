@@ -170,9 +170,9 @@ static void fill_memory(struct probe *probe)
 {
 	uint64_t handler = CODE + (uint64_t)(probe_handler - probe_code);
 
-	put64(probe, PML4, PDPT | 3);       /* present, writable */
+	put64(probe, PML4, PDPT | 3); /* present, writable */
 	put64(probe, PDPT, PD | 3);
-	put64(probe, PD, 0 | 0x83);         /* one page of 2 MiB */
+	put64(probe, PD, 0 | 0x83); /* one page of 2 MiB */
 	put64(probe, GDT + CODE_SELECTOR, 0x00af9b000000ffff);
 	put64(probe, GDT + DATA_SELECTOR, 0x00cf93000000ffff);
 	put64(probe, IDT + 16 * BREAKPOINT_VECTOR, handler | CODE_SELECTOR << 16 | 0x8e0000000000); /* interrupt gate */
@@ -182,17 +182,24 @@ static void fill_memory(struct probe *probe)
 static int set_registers(struct probe *probe, struct err *err)
 {
 	struct kvm_regs regs = {
-		.rip = CODE, .rsp = STACK, .rflags = 2, .rbx = LAPS, .rsi = LAP_INSTRUCTIONS / 2, .rdi = DATA,
+		.rip = CODE,
+		.rsp = STACK,
+		.rflags = 2,
+		.rbx = LAPS,
+		.rsi = LAP_INSTRUCTIONS / 2,
+		.rdi = DATA,
 		.rbp = probe->has_xsave,
 	};
 	struct kvm_sregs sregs;
 
 	if (ioctl(probe->vcpu_fd, KVM_GET_SREGS, &sregs))
 		return err_set_errno(err, "KVM does not show the registers");
-	sregs.cs = (struct kvm_segment){ .limit = 0xffffffff, .selector = CODE_SELECTOR, .type = 11, .present = 1, .l = 1,
-					 .s = 1, .g = 1 };
-	sregs.ss = (struct kvm_segment){ .limit = 0xffffffff, .selector = DATA_SELECTOR, .type = 3, .present = 1, .db = 1,
-					 .s = 1, .g = 1 };
+	sregs.cs = (struct kvm_segment){
+		.limit = 0xffffffff, .selector = CODE_SELECTOR, .type = 11, .present = 1, .l = 1, .s = 1, .g = 1
+	};
+	sregs.ss = (struct kvm_segment){
+		.limit = 0xffffffff, .selector = DATA_SELECTOR, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1
+	};
 	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss;
 	sregs.tr = (struct kvm_segment){ .limit = 0x67, .type = 11, .present = 1 };
 	sregs.gdt = (struct kvm_dtable){ .base = GDT, .limit = DATA_SELECTOR + 7 };
@@ -240,7 +247,8 @@ static void run(struct probe *probe, struct probe_result *out)
 
 static int run_bounded(struct probe *probe, struct probe_result *out, struct err *err)
 {
-	struct itimerspec limit = { .it_value = { .tv_sec = TIME_LIMIT_NS / 1000000000, .tv_nsec = TIME_LIMIT_NS % 1000000000 } };
+	struct itimerspec limit = { .it_value = { .tv_sec = TIME_LIMIT_NS / 1000000000,
+						  .tv_nsec = TIME_LIMIT_NS % 1000000000 } };
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM };
 	_Alignas(struct kvm_signal_mask) uint8_t buffer[sizeof(struct kvm_signal_mask) + 8];
 	struct kvm_signal_mask *in_guest = (void *)buffer;

@@ -49,14 +49,16 @@ int pvh_write(const struct guest_memory *memory, const struct loaded_image *init
 	unsigned entries = 0;
 
 	if (length > PVH_CMDLINE_MAX)
-		return err_set(err, E2BIG, "the kernel command line has %zu bytes, %u are possible", length, PVH_CMDLINE_MAX);
+		return err_set(err, E2BIG, "the kernel command line has %zu bytes, %u are possible", length,
+			       PVH_CMDLINE_MAX);
 	if (!page)
 		return err_set(err, ENOMEM, "the VM has no low memory");
 
 	/* Below 640 KiB up to the MP table, then what begins at 1 MiB; between them old adapters would be. */
 	page->map[entries++] = (struct map_entry){ 0, MPTABLE_ADDRESS, MEMORY_RAM, 0 };
 	page->map[entries++] = (struct map_entry){ MPTABLE_ADDRESS, MPTABLE_SIZE, MEMORY_RESERVED, 0 };
-	page->map[entries++] = (struct map_entry){ LOADER_KERNEL_MIN, memory->ranges[0].size - LOADER_KERNEL_MIN, MEMORY_RAM, 0 };
+	page->map[entries++] =
+		(struct map_entry){ LOADER_KERNEL_MIN, memory->ranges[0].size - LOADER_KERNEL_MIN, MEMORY_RAM, 0 };
 	if (memory->count > 1)
 		page->map[entries++] =
 			(struct map_entry){ memory->ranges[1].start, memory->ranges[1].size, MEMORY_RAM, 0 };

@@ -3,8 +3,8 @@
  * sandbox.h - the monitor's side of the sandbox device (registers: common/sandbox_regs.h).
  *
  * vCPU threads bring register accesses; what they mean for the VM is noted under the lock, and `notice_fd`, an eventfd
- * of the caller's, tells the loop thread to look. Nothing the guest writes can do more than that: a stamp is noted once,
- * a panic text is copied into a fixed place, a power-off ends this VM.
+ * of the caller's, tells the loop thread to look. Nothing the guest writes can do more than that: a stamp is noted
+ * once, a panic text is copied into a fixed place, a power-off ends this VM.
  */
 #ifndef BULKHEAD_SANDBOX_H
 #define BULKHEAD_SANDBOX_H

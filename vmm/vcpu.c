@@ -60,7 +60,7 @@ static void leave_guest(int signal)
 		this_run->immediate_exit = 1;
 }
 
-/* --- making ---------------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------------------------ */
 
 /* What firmware would have set; the kernel switches fast strings off for an Intel processor that has this bit clear. */
 static void set_msrs(struct vcpu *vcpu)
@@ -81,8 +81,12 @@ static void set_msrs(struct vcpu *vcpu)
 /* The state that PVH asks for: flat 32-bit segments, no paging, interrupts off. */
 static int set_entry(struct vcpu *vcpu, uint32_t entry, uint32_t start_info, struct err *err)
 {
-	const struct kvm_segment code = { .limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .db = 1, .s = 1, .g = 1 };
-	const struct kvm_segment data = { .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1 };
+	const struct kvm_segment code = {
+		.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .db = 1, .s = 1, .g = 1
+	};
+	const struct kvm_segment data = {
+		.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1
+	};
 	const struct kvm_segment task = { .limit = 0x67, .selector = 24, .type = 11, .present = 1 };
 	struct kvm_regs regs = { .rip = entry, .rbx = start_info, .rflags = 2 };
 	struct kvm_sregs sregs;
@@ -173,7 +177,7 @@ void vcpus_destroy(struct vcpus *all)
 	free(all);
 }
 
-/* --- the vCPU's thread ------------------------------------------------------------------------------------------ */
+/* --- the vCPU's thread ------------------------------------------------------------------------------------- */
 
 /* Looks at the wanted state and waits while that is to pause. False: the thread is to end. */
 static bool wait_until_wanted(struct vcpu *vcpu)
@@ -217,11 +221,12 @@ static void give_up(struct vcpu *vcpu, bool guest_did_it, const char *why)
 	struct kvm_sregs sregs = { 0 };
 
 	if (!ioctl(vcpu->fd, KVM_GET_REGS, &regs) && !ioctl(vcpu->fd, KVM_GET_SREGS, &sregs)) {
-		log_debug("vCPU %u: rip %#llx rsp %#llx rflags %#llx cs %#x cr0 %#llx cr2 %#llx cr3 %#llx cr4 %#llx efer %#llx",
-			 vcpu->index, regs.rip, regs.rsp, regs.rflags, sregs.cs.selector, sregs.cr0, sregs.cr2, sregs.cr3,
-			 sregs.cr4, sregs.efer);
+		log_debug("vCPU %u: rip %#llx rsp %#llx rflags %#llx cs %#x cr0 %#llx cr2 %#llx cr3 %#llx cr4 %#llx "
+			  "efer %#llx",
+			  vcpu->index, regs.rip, regs.rsp, regs.rflags, sregs.cs.selector, sregs.cr0, sregs.cr2,
+			  sregs.cr3, sregs.cr4, sregs.efer);
 		log_debug("vCPU %u: rax %#llx rbx %#llx rcx %#llx rdx %#llx rsi %#llx rdi %#llx rbp %#llx", vcpu->index,
-			 regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp);
+			  regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp);
 	}
 	vcpu->all->callbacks->vcpu_ended(vcpu->all->arg, guest_did_it, why);
 }
@@ -245,7 +250,8 @@ static bool handle_exit(struct vcpu *vcpu)
 		give_up(vcpu, true, "the guest shut its processor down (triple fault)");
 		return false;
 	case KVM_EXIT_INTERNAL_ERROR:
-		snprintf(why, sizeof why, "KVM could not run the guest: internal error %u (1: an instruction it cannot emulate)",
+		snprintf(why, sizeof why,
+			 "KVM could not run the guest: internal error %u (1: an instruction it cannot emulate)",
 			 run->internal.suberror);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
@@ -294,15 +300,19 @@ static void *vcpu_main(void *arg)
 	return NULL;
 }
 
-/* --- the main thread's side --------------------------------------------------------------------------------------- */
+/* --- the main thread's side -------------------------------------------------------------------------------- */
 
 int vcpus_start(struct vcpus *all, struct err *err)
 {
 	const struct sigaction action = { .sa_handler = leave_guest }; /* no SA_RESTART: KVM_RUN is to return */
 	pthread_attr_t attributes;
+	sigset_t kick;
 
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
 	if (sigaction(KICK_SIGNAL, &action, NULL))
 		return err_set_errno(err, "cannot set a signal handler");
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL); /* whoever started us may have had it blocked */
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
 	for (unsigned i = 0; i < all->count; i++) {

@@ -51,7 +51,7 @@ static struct virtqueue *settable_queue(struct virtio_mmio *mmio)
 	return queue && !queue->ready ? queue : NULL;
 }
 
-/* --- what the device tells the driver ------------------------------------------------------------------------------ */
+/* --- what the device tells the driver ---------------------------------------------------------------------- */
 
 static void interrupt(struct virtio_mmio *mmio, unsigned reason)
 {
@@ -96,7 +96,7 @@ static void fail(struct virtio_device *device, const char *why)
 	interrupt(mmio, INTERRUPT_CONFIG); /* 2.1.2: only a driver that said DRIVER_OK is told; others ignore it */
 }
 
-/* --- status -------------------------------------------------------------------------------------------------------- */
+/* --- status ------------------------------------------------------------------------------------------------ */
 
 /* An empty cell, which is RESET, means: refuse. Going back to RESET is no event, it is always possible. */
 static const enum virtio_state next_states[VIRTIO_STATE_COUNT][VIRTIO_EVENT_COUNT] = {
@@ -111,11 +111,13 @@ static const enum virtio_state next_states[VIRTIO_STATE_COUNT][VIRTIO_EVENT_COUN
 };
 
 static const uint32_t event_bits[VIRTIO_EVENT_COUNT] = {
+	/* clang-format off */
 	[VIRTIO_EVENT_ACKNOWLEDGE] = STATUS_ACKNOWLEDGE,
 	[VIRTIO_EVENT_DRIVER] = STATUS_DRIVER,
 	[VIRTIO_EVENT_FEATURES_OK] = STATUS_FEATURES_OK,
 	[VIRTIO_EVENT_DRIVER_OK] = STATUS_DRIVER_OK,
 	[VIRTIO_EVENT_FAILED] = STATUS_FAILED,
+	/* clang-format on */
 };
 
 enum virtio_state virtio_mmio_next_state(enum virtio_state state, enum virtio_event event)
@@ -200,7 +202,7 @@ static void write_status(struct virtio_mmio *mmio, uint32_t value)
 			add_status(mmio, event);
 }
 
-/* --- the other registers ------------------------------------------------------------------------------------------- */
+/* --- the other registers ----------------------------------------------------------------------------------- */
 
 static uint32_t read_magic(struct virtio_mmio *mmio)
 {
@@ -227,7 +229,9 @@ static uint32_t read_vendor(struct virtio_mmio *mmio)
 
 static uint32_t read_device_features(struct virtio_mmio *mmio)
 {
-	return mmio->device_features_select < 2 ? (uint32_t)(offered_features(mmio) >> 32 * mmio->device_features_select) : 0;
+	return mmio->device_features_select < 2
+		       ? (uint32_t)(offered_features(mmio) >> 32 * mmio->device_features_select)
+		       : 0;
 }
 
 static void write_device_features_select(struct virtio_mmio *mmio, uint32_t value)
@@ -318,17 +322,17 @@ static uint32_t read_status(struct virtio_mmio *mmio)
 	return atomic_load(&mmio->status);
 }
 
-#define DEFINE_QUEUE_ADDRESS(part)                                                                   \
-	static void write_##part##_low(struct virtio_mmio *mmio, uint32_t value)                     \
-	{                                                                                            \
-		struct virtqueue *queue = settable_queue(mmio);                                      \
-		if (queue)                                                                           \
-			queue->part##_address = (queue->part##_address >> 32 << 32) | value;         \
-	}                                                                                            \
-	static void write_##part##_high(struct virtio_mmio *mmio, uint32_t value)                    \
-	{                                                                                            \
-		struct virtqueue *queue = settable_queue(mmio);                                      \
-		if (queue)                                                                           \
+#define DEFINE_QUEUE_ADDRESS(part)                                                                       \
+	static void write_##part##_low(struct virtio_mmio *mmio, uint32_t value)                         \
+	{                                                                                                \
+		struct virtqueue *queue = settable_queue(mmio);                                          \
+		if (queue)                                                                               \
+			queue->part##_address = (queue->part##_address >> 32 << 32) | value;             \
+	}                                                                                                \
+	static void write_##part##_high(struct virtio_mmio *mmio, uint32_t value)                        \
+	{                                                                                                \
+		struct virtqueue *queue = settable_queue(mmio);                                          \
+		if (queue)                                                                               \
 			queue->part##_address = (uint64_t)value << 32 | (uint32_t)queue->part##_address; \
 	}
 
@@ -394,7 +398,7 @@ const struct virtio_register *virtio_mmio_register(uint32_t offset)
 	return offset < CONFIG_SPACE && offset % 4 == 0 && registers[offset / 4].name ? &registers[offset / 4] : NULL;
 }
 
-/* --- accesses ------------------------------------------------------------------------------------------------------ */
+/* --- accesses ---------------------------------------------------------------------------------------------- */
 
 /* Driver accesses to the configuration space are 1, 2 or 4 bytes wide and aligned (4.2.2.2). */
 static bool config_access_is_valid(const struct virtio_device *device, uint32_t offset, unsigned length)
@@ -468,7 +472,7 @@ void virtio_mmio_kicked(struct virtio_mmio *mmio, unsigned index)
 	pthread_mutex_unlock(&device->lock);
 }
 
-/* --- making -------------------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------------------------ */
 
 void virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, const struct guest_memory *memory,
 		      int interrupt_fd)

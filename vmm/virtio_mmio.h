@@ -62,7 +62,8 @@ struct virtio_mmio {
 	pthread_mutex_t complaint_lock; /* device->complaints; taken last */
 };
 
-/* Takes the device (virtio_mmio_destroy destroys it) and `interrupt_fd`. The device's kick_fds are set by the caller. */
+/* Takes the device (virtio_mmio_destroy destroys it) and `interrupt_fd`. The device's kick_fds are set by the caller.
+ */
 void virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, const struct guest_memory *memory,
 		      int interrupt_fd);
 void virtio_mmio_destroy(struct virtio_mmio *mmio);
@@ -77,7 +78,7 @@ void virtio_mmio_kicked(struct virtio_mmio *mmio, unsigned index);
 /* The table, for tests and messages. NULL for offsets without a register. */
 struct virtio_register {
 	const char *name;
-	uint32_t (*read)(struct virtio_mmio *mmio); /* NULL: write only */
+	uint32_t (*read)(struct virtio_mmio *mmio);              /* NULL: write only */
 	void (*write)(struct virtio_mmio *mmio, uint32_t value); /* NULL: read only */
 	unsigned writable_in; /* 1 << state, for each state in which it may be written */
 };

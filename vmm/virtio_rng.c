@@ -31,7 +31,7 @@ struct virtio_rng {
 	struct virtio_device device;
 };
 
-/* --- requests ------------------------------------------------------------------------------------------------------ */
+/* --- requests ---------------------------------------------------------------------------------------------- */
 
 /* Fills the chain; returns the bytes written. Readable segments have no meaning here and are left alone. */
 static uint32_t handle_request(const struct virtq_chain *chain)
@@ -64,7 +64,7 @@ static void queue_kicked(struct virtio_device *device, unsigned index)
 		eventfd_write(device->kick_fds[index], 1);
 }
 
-/* --- making -------------------------------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------------------------------ */
 
 static void destroy(struct virtio_device *device)
 {

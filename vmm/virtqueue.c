@@ -171,7 +171,8 @@ static int read_chain(struct virtqueue *queue, struct virtq_chain *chain)
 static void ask_for_kick(struct virtqueue *queue)
 {
 	store16(queue->used + RING_ENTRIES + (size_t)USED_ENTRY * queue->size, queue->next_avail, __ATOMIC_RELAXED);
-	/* The driver adds, then reads our index; we write our index, then look for what was added: one must see the other. */
+	/* The driver adds, then reads our index; we write our index, then look for what was added: one must see the
+	 * other. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 

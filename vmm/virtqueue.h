@@ -62,7 +62,8 @@ static inline const struct iovec *virtq_chain_writable(const struct virtq_chain 
 	return chain->segments + chain->readable_count;
 }
 
-/* Checks size, alignment and that the three parts lie in memory; sets ready. False: refused, the queue stays unready. */
+/* Checks size, alignment and that the three parts lie in memory; sets ready. False: refused, the queue stays unready.
+ */
 bool virtqueue_activate(struct virtqueue *queue);
 
 /* Back to the state after power-on; keeps memory and size_max. */

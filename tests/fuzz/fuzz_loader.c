@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(kernel.start >= LOADER_KERNEL_MIN && kernel.start < kernel.end && kernel.end <= memory.size);
 		assert(kernel.entry >= kernel.start && kernel.entry < kernel.end);
 		if (!loader_load_initrd(&memory, fd, &kernel, &initrd, &err)) {
-			assert(initrd.start >= kernel.end && initrd.end - initrd.start == size && initrd.end <= memory.size);
+			assert(initrd.start >= kernel.end && initrd.end - initrd.start == size &&
+			       initrd.end <= memory.size);
 			assert(!memcmp(memory.ranges[0].host + initrd.start, data, size));
 			loader_check_room(&memory, &kernel, &initrd, &err);
 		}

@@ -148,7 +148,8 @@ static struct vmm_control_reply ask(struct fixture *f, const struct vmm_control_
 		message.msg_control = space;
 		message.msg_controllen = CMSG_SPACE(fds * sizeof(int));
 		c = CMSG_FIRSTHDR(&message);
-		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+				       .cmsg_type = SCM_RIGHTS,
 				       .cmsg_len = CMSG_LEN(fds * sizeof(int)) };
 		for (unsigned i = 0; i < fds; i++)
 			memcpy(CMSG_DATA(c) + i * sizeof(int), &f->client, sizeof(int));
@@ -173,7 +174,8 @@ static void test_control_requests_reach_the_machine(void **state)
 	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_PAUSE }, 0).code, 0);
 	assert_string_equal(f->done, "pause");
 	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_STATS }, 0).stats.vcpus, 7);
-	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_REMOVE_SHARE, .name = "gone" }, 0).code, 0);
+	assert_int_equal(
+		ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_REMOVE_SHARE, .name = "gone" }, 0).code, 0);
 	assert_string_equal(f->share, "gone");
 	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_KILL }, 0).code, 0);
 	assert_string_equal(f->done, "kill");
@@ -218,7 +220,8 @@ static void test_control_odd_packets_are_refused(void **state)
 
 	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = 0 }, 0).code, ENOTSUP);
 	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = 1000 }, 0).code, ENOTSUP);
-	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_KILL, .reserved = 1 }, 0).code, EINVAL);
+	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_KILL, .reserved = 1 }, 0).code,
+			 EINVAL);
 	assert_int_equal(send(f->client, big, sizeof big, 0), sizeof big);
 	assert_int_equal(reply_of(f).code, EBADMSG);
 	assert_int_equal(send(f->client, big, 4, 0), 4);
@@ -253,10 +256,8 @@ static void test_control_too_many_connections_are_closed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_control_requests_reach_the_machine),
-		TEST(test_control_error_text_reaches_the_peer),
-		TEST(test_control_share_comes_with_its_descriptor),
-		TEST(test_control_odd_packets_are_refused),
+		TEST(test_control_requests_reach_the_machine),      TEST(test_control_error_text_reaches_the_peer),
+		TEST(test_control_share_comes_with_its_descriptor), TEST(test_control_odd_packets_are_refused),
 		TEST(test_control_too_many_connections_are_closed),
 	};
 

@@ -57,13 +57,18 @@ static int setup(void **state)
 	image->header.e_phentsize = sizeof(Elf64_Phdr);
 	image->header.e_phnum = 3;
 	image->header.e_phoff = offsetof(struct image, segments);
-	image->segments[NOTE] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = offsetof(struct image, note),
+	image->segments[NOTE] = (Elf64_Phdr){ .p_type = PT_NOTE,
+					      .p_offset = offsetof(struct image, note),
 					      .p_filesz = sizeof image->note };
-	image->segments[TEXT] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = offsetof(struct image, text),
-					      .p_filesz = sizeof image->text, .p_memsz = sizeof image->text,
+	image->segments[TEXT] = (Elf64_Phdr){ .p_type = PT_LOAD,
+					      .p_offset = offsetof(struct image, text),
+					      .p_filesz = sizeof image->text,
+					      .p_memsz = sizeof image->text,
 					      .p_paddr = TEXT_ADDRESS };
-	image->segments[DATA] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = offsetof(struct image, data),
-					      .p_filesz = sizeof image->data, .p_memsz = 100000,
+	image->segments[DATA] = (Elf64_Phdr){ .p_type = PT_LOAD,
+					      .p_offset = offsetof(struct image, data),
+					      .p_filesz = sizeof image->data,
+					      .p_memsz = 100000,
 					      .p_paddr = TEXT_ADDRESS + 0x10008 };
 	image->note.header = (Elf64_Nhdr){ .n_namesz = 4, .n_descsz = 4, .n_type = 18 };
 	memcpy(image->note.name, "Xen", 4);

@@ -52,11 +52,11 @@ static void check_table(const uint8_t *memory, unsigned count, uint32_t pins)
 	for (unsigned i = 0; i < entries; i++) {
 		assert_in_range(at[0], 0, 4);
 		if (at[0] == 0) {
-			assert_int_equal(at[1], kinds[0]);                   /* APIC id */
-			assert_int_equal(at[3], kinds[0] == 0 ? 3 : 1);      /* enabled, the first one boots */
+			assert_int_equal(at[1], kinds[0]);              /* APIC id */
+			assert_int_equal(at[3], kinds[0] == 0 ? 3 : 1); /* enabled, the first one boots */
 		}
 		if (at[0] == 2)
-			assert_int_equal(at[1], count);                      /* an id that no processor has */
+			assert_int_equal(at[1], count); /* an id that no processor has */
 		if (at[0] == 3)
 			assert_true(at[5] == at[7] && pins >> at[5] & 1); /* interrupt n is pin n */
 		kinds[at[0]]++;

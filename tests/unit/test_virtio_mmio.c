@@ -263,7 +263,8 @@ static void test_virtio_mmio_every_status_event_in_every_state(void **state)
 			assert_int_equal(get(f, STATUS), expected[s][e] < 0 ? before : before | bits[e]);
 		}
 	}
-	assert_int_equal(virtio_mmio_next_state(VIRTIO_STATE_DRIVER, VIRTIO_EVENT_FEATURES_OK), VIRTIO_STATE_NEGOTIATED);
+	assert_int_equal(virtio_mmio_next_state(VIRTIO_STATE_DRIVER, VIRTIO_EVENT_FEATURES_OK),
+			 VIRTIO_STATE_NEGOTIATED);
 }
 
 static void test_virtio_mmio_status_bits_taken_back_are_refused(void **state)
@@ -299,8 +300,8 @@ static void test_virtio_mmio_queue_out_of_place_stays_unready(void **state)
 	static const struct {
 		uint64_t base;
 		uint32_t size;
-	} wrong[] = { { 0x10000, 0 },	{ 0x10000, 3 },	     { 0x10000, QUEUE_SIZE * 2 },     { 0x10000, 65536 + 32 },
-		      { 2 << 20, 32 }, { 0x10008, 32 }, { 0xfffffffffffff000, 32 }, { GUEST_HOLE_END, 32 } };
+	} wrong[] = { { 0x10000, 0 },  { 0x10000, 3 },  { 0x10000, QUEUE_SIZE * 2 }, { 0x10000, 65536 + 32 },
+		      { 2 << 20, 32 }, { 0x10008, 32 }, { 0xfffffffffffff000, 32 },  { GUEST_HOLE_END, 32 } };
 
 	go_to(f, VIRTIO_STATE_NEGOTIATED);
 	for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -380,9 +381,9 @@ static void test_virtio_mmio_config_space_keeps_its_bounds(void **state)
 		unsigned length;
 		bool good;
 	} accesses[] = {
-		{ 0, 1, true },	 { 0, 2, true },  { 0, 4, true },  { 0, 8, false }, { 7, 1, true },     { 6, 2, true },
-		{ 4, 4, true },	 { 7, 2, false }, { 1, 4, false }, { 8, 1, false }, { 6, 4, false },    { 0xeff, 1, false },
-		{ 0xefc, 4, false }, { 2, 4, false }, { 1, 2, false },
+		{ 0, 1, true },  { 0, 2, true },      { 0, 4, true },      { 0, 8, false }, { 7, 1, true },
+		{ 6, 2, true },  { 4, 4, true },      { 7, 2, false },     { 1, 4, false }, { 8, 1, false },
+		{ 6, 4, false }, { 0xeff, 1, false }, { 0xefc, 4, false }, { 2, 4, false }, { 1, 2, false },
 	};
 
 	for (unsigned i = 0; i < 8; i++)

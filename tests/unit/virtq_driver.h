@@ -80,7 +80,7 @@ static inline uint64_t driver_alloc(struct driver *d, size_t size)
 	return address;
 }
 
-/* --- what the transport does ------------------------------------------------------------------------------------- */
+/* --- what the transport does ------------------------------------------------------------------------------- */
 
 static inline void driver_signal_queue_(struct virtio_device *device, unsigned index)
 {
@@ -131,7 +131,9 @@ static inline void driver_init(struct driver *d, struct virtio_device *device)
 {
 	struct err err = ERR_INIT;
 
-	*d = (struct driver){ .device = device, .heap = DRIVER_HEAP, .signal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
+	*d = (struct driver){ .device = device,
+			      .heap = DRIVER_HEAP,
+			      .signal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
 	if (guest_memory_create(&d->memory, DRIVER_MEMORY, &err) || d->signal_fd < 0)
 		abort();
 	device->transport = d;
@@ -199,9 +201,10 @@ static inline void driver_stop(struct driver *d)
 	guest_memory_destroy(&d->memory);
 }
 
-/* --- what the driver does ---------------------------------------------------------------------------------------- */
+/* --- what the driver does ---------------------------------------------------------------------------------- */
 
-static inline void driver_set_descriptor(struct driver *d, unsigned index, uint16_t slot, struct driver_descriptor value)
+static inline void driver_set_descriptor(struct driver *d, unsigned index, uint16_t slot,
+					 struct driver_descriptor value)
 {
 	memcpy(driver_at(d, d->queues[index].desc + slot * sizeof value), &value, sizeof value);
 }
@@ -227,7 +230,8 @@ static inline void driver_offer(struct driver *d, unsigned index, uint16_t head)
 }
 
 /* A chain of these segments, offered; returns its head. */
-static inline uint16_t driver_put(struct driver *d, unsigned index, unsigned count, const struct driver_segment *segments)
+static inline uint16_t driver_put(struct driver *d, unsigned index, unsigned count,
+				  const struct driver_segment *segments)
 {
 	struct driver_queue *q = &d->queues[index];
 	uint16_t head = q->next_free;
@@ -237,8 +241,9 @@ static inline uint16_t driver_put(struct driver *d, unsigned index, unsigned cou
 		uint16_t flags = (uint16_t)((segments[i].writable ? DRIVER_DESC_WRITE : 0) |
 					    (i + 1 < count ? DRIVER_DESC_NEXT : 0));
 
-		driver_set_descriptor(d, index, slot,
-				      (struct driver_descriptor){ segments[i].address, segments[i].length, flags, next });
+		driver_set_descriptor(
+			d, index, slot,
+			(struct driver_descriptor){ segments[i].address, segments[i].length, flags, next });
 		q->next_free = next;
 	}
 	driver_offer(d, index, head);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/bus.h"
+
+#include "common/err.h"
+#include "common/loop.h"
+#include "vmm/kvm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+/*
+ * Each pin costs the guest time at boot, so of those for devices to come there are few: the first such device has one
+ * of its own, which is all that most containers need, and the others share one.
+ */
+enum { LATE_PINS = 2 };
+
+void bus_init(struct bus *bus, struct kvm *kvm, struct loop *loop, const struct guest_memory *memory)
+{
+	*bus = (struct bus){ .kvm = kvm, .loop = loop, .memory = memory };
+}
+
+void bus_destroy(struct bus *bus)
+{
+	for (unsigned i = 0; i < bus->count; i++)
+		virtio_mmio_destroy(&bus->devices[i]);
+	bus->count = 0;
+}
+
+uint64_t bus_address(unsigned n)
+{
+	return BUS_ADDRESS + n * VIRTIO_MMIO_SIZE;
+}
+
+unsigned bus_pin(const struct bus *bus, unsigned n)
+{
+	unsigned last = bus->boot_count + LATE_PINS - 1;
+
+	return BUS_FIRST_PIN + (bus->boot_count && n > last ? last : n);
+}
+
+uint32_t bus_pins(const struct bus *bus)
+{
+	unsigned count = bus->count + LATE_PINS;
+
+	return ((1u << count) - 1) << BUS_FIRST_PIN;
+}
+
+static void doorbell_rang(void *arg, uint32_t events)
+{
+	struct bus_doorbell *doorbell = arg;
+	eventfd_t count;
+
+	(void)events;
+	eventfd_read(doorbell->mmio->device->kick_fds[doorbell->queue], &count);
+	virtio_mmio_kicked(doorbell->mmio, doorbell->queue);
+}
+
+static int wire(struct bus *bus, unsigned n, struct err *err)
+{
+	struct virtio_mmio *mmio = &bus->devices[n];
+	struct virtio_device *device = mmio->device;
+
+	mmio->interrupt_fd = kvm_interrupt_fd(bus->kvm, bus_pin(bus, n), err);
+	if (mmio->interrupt_fd < 0)
+		return -1;
+	device->call_fd = mmio->interrupt_fd;
+	for (unsigned i = 0; i < device->queue_count; i++) {
+		struct bus_doorbell *doorbell = &bus->doorbells[n][i];
+
+		*doorbell = (struct bus_doorbell){ mmio, i };
+		device->kick_fds[i] = kvm_doorbell_fd(bus->kvm, bus_address(n) + VIRTIO_MMIO_NOTIFY, i, err);
+		if (device->kick_fds[i] < 0)
+			return -1;
+		if (!device->own_kicks &&
+		    !loop_add_fd(bus->loop, device->kick_fds[i], EPOLLIN, doorbell_rang, doorbell))
+			return err_set_errno(err, "cannot watch queue %u", i);
+	}
+	return 0;
+}
+
+int bus_add(struct bus *bus, struct virtio_device *device, struct err *err)
+{
+	unsigned n = bus->count;
+	int result;
+
+	if (!device)
+		return -1;
+	if (n == BUS_DEVICES_MAX) {
+		err_set(err, ENOSPC, "%s: the machine has no room for another device", device->ops->name);
+		device->ops->destroy(device);
+		return -1;
+	}
+	virtio_mmio_init(&bus->devices[n], device, bus->memory, -1);
+	result = wire(bus, n, err);
+	/* vCPUs see it from here on. Half wired it stays as well, since its doorbells' addresses are used up. */
+	bus->count++;
+	return result < 0 ? err_wrap(err, "%s", device->ops->name) : (int)n;
+}
+
+int bus_tell_guest(struct bus *bus, char *cmdline, size_t size, struct err *err)
+{
+	size_t used = strlen(cmdline);
+
+	for (unsigned i = 0; i < bus->count; i++) {
+		used += (size_t)snprintf(cmdline + used, size - used, " virtio_mmio.device=4K@0x%llx:%u",
+					 (unsigned long long)bus_address(i), bus_pin(bus, i));
+		if (used >= size)
+			return err_set(err, E2BIG, "the kernel command line is longer than %zu bytes", size - 1);
+	}
+	bus->boot_count = bus->count;
+	return 0;
+}
+
+bool bus_access(struct bus *bus, uint64_t address, void *data, unsigned length, bool is_write)
+{
+	if (address < BUS_ADDRESS || address - BUS_ADDRESS >= bus->count * (uint64_t)VIRTIO_MMIO_SIZE)
+		return false;
+
+	struct virtio_mmio *mmio = &bus->devices[(address - BUS_ADDRESS) / VIRTIO_MMIO_SIZE];
+	uint32_t offset = address % VIRTIO_MMIO_SIZE;
+
+	if (is_write)
+		virtio_mmio_write(mmio, offset, data, length);
+	else
+		virtio_mmio_read(mmio, offset, data, length);
+	return true;
+}
