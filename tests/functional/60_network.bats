@@ -190,9 +190,10 @@ dk() { timeout 120 docker "$@" 3>&-; }
 @test "docker -p publishes TCP and UDP ports" {
 	docker_start
 	DOCKER=web$$
-	dk run -d --runtime bulkhead --name "$DOCKER" -p 8080:80 -p 5353:53/udp busybox sh -c \
+	dk run -d --runtime bulkhead --name "$DOCKER" -p 8080:80 -p 5353:53/udp \
+		-v "$TESTINIT:/testinit:ro" busybox sh -c \
 		'mkdir -p /www; echo from the guest >/www/index.html; httpd -p 80 -h /www; ping -c 1 $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p") && echo pinged
-		while :; do echo udp answer | nc -u -l -p 53 -w 5; done'
+		exec /testinit answer 53 "udp answer"'
 	assert_equal "$(curl -s --retry 20 --retry-connrefused --retry-delay 1 --max-time 60 http://127.0.0.1:8080/index.html)" 'from the guest'
 	local try answer=
 	for try in 1 2 3 4 5 6; do

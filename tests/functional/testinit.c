@@ -1238,6 +1238,24 @@ static int cmd_listen(char **args)
 	return talk(fd, args[0], "hello");
 }
 
+static int cmd_answer(char **args)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(args[0])) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char bytes[2048];
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+		return failed(args[0]);
+	for (;;) {
+		struct sockaddr_in from;
+		socklen_t length = sizeof from;
+		ssize_t n = recvfrom(fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &length);
+
+		if (n < 0 || sendto(fd, args[1], strlen(args[1]), 0, (struct sockaddr *)&from, length) < 0)
+			return failed(args[0]);
+	}
+}
+
 static void print_sockaddr(const char *which, const struct sockaddr_storage *address, socklen_t length)
 {
 	char host[128], port[32];
@@ -1287,6 +1305,7 @@ static const struct command {
 	const char *usage;
 } commands[] = {
 	{ "addresses", 0, cmd_addresses, "interface, address, up or down" },
+	{ "answer", 2, cmd_answer, "PORT TEXT: UDP, for ever; the text for each packet" },
 	{ "appendfile", 2, cmd_appendfile, "PATH TEXT" },
 	{ "args", 0, cmd_args, "...: each in brackets, on its own line" },
 	{ "burncpu", 1, cmd_burncpu, "SECONDS" },
