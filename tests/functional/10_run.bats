@@ -205,9 +205,9 @@ PY
 	assert_output kvm
 }
 
-@test "four CPUs are four CPUs" {
-	config '.annotations["io.bulkhead.vcpus"] = "4" | .process.args = ["nproc"]'
+@test "two CPUs are two CPUs" {
+	config '.annotations["io.bulkhead.vcpus"] = "2" | .process.args = ["nproc"]'
 	run_container
 	assert_status 0
-	assert_equal "$output" 4
+	assert_equal "$output" 2
 }
