@@ -10,7 +10,8 @@ teardown() { bundle_teardown; }
 
 create() { bh create --bundle "$BUNDLE" --pid-file "$WORK/pid" "$@" "$ID" </dev/null >"$WORK/out" 2>"$WORK/err" 3>&-; }
 start_detached() {
-	config "$@" '.process.args = ["/testinit", "sleep", "1000"]'
+	[ $# -eq 0 ] || config "$@"
+	config '.process.args = ["/testinit", "sleep", "1000"]'
 	create
 	bh start "$ID"
 }
