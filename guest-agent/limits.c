@@ -10,7 +10,29 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { IOPRIO_WHO_PROCESS = 1, CPUS_MAX = 1024 };
+enum { IOPRIO_WHO_PROCESS = 1, CPUS_MAX = 1024, OWN_FILES = 524288 };
+
+/*
+ * What a process has that nobody set limits for. The kernel gives its first process, and so all of them, much less than
+ * what programs are used to from a host's service manager. Processes are counted by the pids controller.
+ */
+static const struct {
+	uint32_t resource;
+	uint64_t soft, hard;
+} default_rlimits[] = {
+	{ RLIMIT_NOFILE, 1024, 524288 },
+	{ RLIMIT_NPROC, UINT64_MAX, UINT64_MAX },
+};
+
+static void set_default_rlimits(pid_t pid)
+{
+	for (size_t i = 0; i < sizeof default_rlimits / sizeof *default_rlimits; i++) {
+		uint64_t limit[2] = { default_rlimits[i].soft, default_rlimits[i].hard };
+
+		/* Only a test machine may refuse; then it stays as it is. */
+		syscall(SYS_prlimit64, pid, default_rlimits[i].resource, limit, NULL);
+	}
+}
 
 static int set_rlimits(pid_t pid, const agent_Process *process, struct err *err)
 {
@@ -71,8 +93,17 @@ static int set_oom_score(pid_t pid, int32_t adjustment, struct err *err)
 	return 0;
 }
 
+void limits_raise_own(void)
+{
+	const struct rlimit files = { OWN_FILES, OWN_FILES };
+
+	/* Not fatal: then a few hundred processes' streams are too many, and making one more says so. */
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int limits_apply(pid_t pid, const agent_Process *process, struct err *err)
 {
+	set_default_rlimits(pid);
 	if (set_rlimits(pid, process, err) < 0)
 		return -1;
 	if (process->has_oom_score_adj && set_oom_score(pid, process->oom_score_adj, err) < 0)

@@ -14,6 +14,9 @@
 
 struct err;
 
+/* Descriptors enough for the agent itself. */
+void limits_raise_own(void);
+
 int limits_apply(pid_t pid, const agent_Process *process, struct err *err);
 
 #endif

@@ -15,6 +15,7 @@
 #include "common/sandbox_regs.h"
 #include "guest-agent/agent.h"
 #include "guest-agent/boot.h"
+#include "guest-agent/limits.h"
 #include "guest-agent/listener.h"
 #include "guest-agent/power.h"
 #include "guest-agent/reaper.h"
@@ -54,6 +55,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	/* Children are copies of us until they exec: nobody in a container may look into one (ptrace, /proc). */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* The streams of one process take a dozen descriptors. */
+	limits_raise_own();
 
 	if (start(&agent, &err) < 0)
 		power_off_failed(&agent, &err);

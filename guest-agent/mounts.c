@@ -218,6 +218,24 @@ static int bind_guests_own(const char *path, int target, const agent_Mount *moun
 	return kernel_move_mount(tree, "", target, "", KERNEL_MOVE_F_EMPTY_PATH | KERNEL_MOVE_T_EMPTY_PATH);
 }
 
+/*
+ * mount(2) refuses a file system over itself, which is what happens where /sys had to be the guest's own, with the
+ * guest's cgroup tree in it. Made apart and then moved, the container's view covers the guest's.
+ */
+static int mount_cgroup_apart(int target, const agent_Mount *mount)
+{
+	uint64_t attr_set, attr_clear;
+	auto_fd int fs = kernel_fsopen("cgroup2");
+
+	mounts_attributes(mount->flags, 0, &attr_set, &attr_clear);
+	if (fs < 0 || kernel_fsconfig(fs, KERNEL_FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
+		return -1;
+	auto_fd int tree = kernel_fsmount(fs, (unsigned)attr_set);
+	if (tree < 0)
+		return -1;
+	return kernel_move_mount(tree, "", target, "", KERNEL_MOVE_F_EMPTY_PATH | KERNEL_MOVE_T_EMPTY_PATH);
+}
+
 static int mount_at(int target, const agent_Mount *entry)
 {
 	char path[FD_PATH_MAX];
@@ -245,6 +263,8 @@ static int mount_at(int target, const agent_Mount *entry)
 		return 0;
 	if (errno == EPERM && strcmp(type, "sysfs") == 0)
 		return bind_guests_own("/sys", target, entry);
+	if (errno == EBUSY && strcmp(type, "cgroup2") == 0)
+		return mount_cgroup_apart(target, entry);
 	if (errno == EPERM && strcmp(type, "cgroup2") == 0)
 		return bind_guests_own("/sys/fs/cgroup", target, entry);
 	return -1;

@@ -307,6 +307,15 @@ def test_rlimits_and_oom_score_are_set(host):
     assert out == "100\n200\n0\n300\n", out
 
 
+def test_rlimits_defaults_are_those_of_a_host(host):
+    with open("/proc/self/status") as f:
+        caps = int(next(l for l in f if l.startswith("CapEff")).split()[1], 16)
+    if not caps >> 24 & 1:
+        raise Skip("needs CAP_SYS_RESOURCE")
+    out = shell(host, "ulimit -Sn; ulimit -Hn; ulimit -p 2>/dev/null || ulimit -u")
+    assert out.split() == ["1024", "524288", "unlimited"], out
+
+
 def test_scheduler_ioprio_affinity_are_set(host):
     script = "import os; print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0))"
     out = output(host, "python3", "-c", script,
@@ -713,6 +722,17 @@ def test_user_namespace_without_network_gets_its_sysctls(host):
            "gid_mappings": [{"container_id": 0, "host_id": 100000, "size": 65536}]}
     userns_root(host)
     assert output(host, "cat", "/proc/sys/kernel/msgmax", box=box) == "4243\n"
+
+
+def test_user_namespace_without_network_has_sys_and_its_own_cgroup(host):
+    names = [{"clone_flag": f} for f in (NEWPID, NEWIPC, NEWNS, NEWUSER, NEWCGROUP, NEWUTS)]
+    box = {"root_share": "userns", "namespaces": names,
+           "uid_mappings": [{"container_id": 0, "host_id": 100000, "size": 65536}],
+           "gid_mappings": [{"container_id": 0, "host_id": 100000, "size": 65536}]}
+    userns_root(host)
+    out = shell(host, "ls -d /sys/class; cat /sys/fs/cgroup/cgroup.procs; touch /sys/x || echo ro", box=box)
+    lines = out.splitlines()
+    assert lines[0] == "/sys/class" and lines[1] == "1" and lines[-1] == "ro", out
 
 
 def test_loopback_is_up(host):
