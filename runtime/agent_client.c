@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+enum { HELLO_ID = 1 };
+
 static int64_t now_ms(void)
 {
 	struct timespec now;
@@ -77,51 +79,33 @@ static int read_all(int fd, void *data, size_t length, int64_t deadline, struct 
 	return 0;
 }
 
-/* "OK <port>\n", byte by byte, since what follows is not ours to take. */
+/* "OK <port>\n", and nothing behind it: the agent does not speak first. */
 static int read_greeting(int fd, int64_t deadline, struct err *err)
 {
 	char line[32];
 
-	for (size_t used = 0; used < sizeof line; used++) {
-		if (read_all(fd, line + used, 1, deadline, err) < 0)
+	for (size_t used = 0; used < sizeof line;) {
+		if (wait_ready(fd, POLLIN, deadline, err) < 0)
 			return -1;
-		if (line[used] == '\n')
-			return strncmp(line, "OK ", 3) == 0
-				       ? 0
-				       : err_set(err, EPROTO, "the monitor's answer makes no sense");
+		ssize_t n = recv(fd, line + used, sizeof line - used, MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return err_set(err, ECONNRESET, "the virtual machine has ended");
+		used += n > 0 ? (size_t)n : 0;
+		if (used > 3 && line[used - 1] == '\n' && strncmp(line, "OK ", 3) == 0)
+			return 0;
 	}
 	return err_set(err, EPROTO, "the monitor's answer makes no sense");
 }
 
-int agent_client_open(struct agent_client *client, int dirfd, int timeout_ms, struct err *err)
+static int send_request(const struct agent_client *client, uint16_t type, uint32_t id,
+			const struct pb_msgdesc_s *fields, const void *request, int64_t deadline, struct err *err)
 {
-	agent_Hello hello = { .version = PROTO_VERSION }, reply = agent_Hello_init_zero;
-	int64_t deadline = now_ms() + timeout_ms;
-	char line[32];
+	auto_free uint8_t *frame = NULL;
+	size_t length;
 
-	client->next_id = 1;
-	client->fd = vm_socket_connect(dirfd, VM_SOCKET_VSOCK, SOCK_STREAM, err);
-	if (client->fd < 0)
+	if (frame_encode(type, id, fields, request, &frame, &length, err) < 0)
 		return -1;
-	int length = snprintf(line, sizeof line, "CONNECT %u\n", AGENT_PORT_CONTROL);
-	if (write_all(client->fd, line, (size_t)length, deadline, err) < 0 ||
-	    read_greeting(client->fd, deadline, err) < 0 ||
-	    agent_client_call(client, PROTO_HELLO, agent_Hello_fields, &hello, agent_Hello_fields, &reply, timeout_ms,
-			      err) < 0) {
-		agent_client_close(client);
-		return -1;
-	}
-	if (reply.version != PROTO_VERSION) {
-		agent_client_close(client);
-		return err_set(err, EPROTO, "the guest's agent speaks protocol version %u, this program %u",
-			       reply.version, PROTO_VERSION);
-	}
-	return 0;
-}
-
-void agent_client_close(struct agent_client *client)
-{
-	close_fd(&client->fd);
+	return write_all(client->fd, frame, length, deadline, err);
 }
 
 static int check_reply(const struct proto_header *header, uint16_t type, uint32_t id, struct err *err)
@@ -134,21 +118,14 @@ static int check_reply(const struct proto_header *header, uint16_t type, uint32_
 	return 0;
 }
 
-int agent_client_call(struct agent_client *client, uint16_t type, const struct pb_msgdesc_s *fields,
-		      const void *request, const struct pb_msgdesc_s *reply_fields, void *reply, int timeout_ms,
-		      struct err *err)
+static int receive_reply(const struct agent_client *client, uint16_t type, uint32_t id,
+			 const struct pb_msgdesc_s *fields, void *reply, int64_t deadline, struct err *err)
 {
-	int64_t deadline = now_ms() + timeout_ms;
 	uint8_t packed[PROTO_HEADER_SIZE];
 	struct proto_header header;
-	auto_free uint8_t *frame = NULL;
 	auto_free uint8_t *payload = NULL;
-	uint32_t id = client->next_id++;
-	size_t length;
 
-	if (frame_encode(type, id, fields, request, &frame, &length, err) < 0 ||
-	    write_all(client->fd, frame, length, deadline, err) < 0 ||
-	    read_all(client->fd, packed, sizeof packed, deadline, err) < 0)
+	if (read_all(client->fd, packed, sizeof packed, deadline, err) < 0)
 		return -1;
 	if (!proto_unpack_header(packed, &header))
 		return err_set(err, EPROTO, "the guest's answer to %s makes no sense", proto_type_name(type));
@@ -163,5 +140,58 @@ int agent_client_call(struct agent_client *client, uint16_t type, const struct p
 		frame_decode_error(payload, header.length, err);
 		return -1;
 	}
-	return reply_fields ? frame_decode(reply_fields, payload, header.length, reply, err) : 0;
+	return fields ? frame_decode(fields, payload, header.length, reply, err) : 0;
+}
+
+int agent_client_open(struct agent_client *client, int dirfd, int timeout_ms, struct err *err)
+{
+	agent_Hello hello = { .version = PROTO_VERSION };
+	int64_t deadline = now_ms() + timeout_ms;
+	char line[32];
+
+	client->next_id = HELLO_ID + 1;
+	client->greeted = false;
+	client->fd = vm_socket_connect(dirfd, VM_SOCKET_VSOCK, SOCK_STREAM, err);
+	if (client->fd < 0)
+		return -1;
+	int length = snprintf(line, sizeof line, "CONNECT %u\n", AGENT_PORT_CONTROL);
+	if (write_all(client->fd, line, (size_t)length, deadline, err) < 0 ||
+	    read_greeting(client->fd, deadline, err) < 0 ||
+	    send_request(client, PROTO_HELLO, HELLO_ID, agent_Hello_fields, &hello, deadline, err) < 0) {
+		agent_client_close(client);
+		return -1;
+	}
+	return 0;
+}
+
+void agent_client_close(struct agent_client *client)
+{
+	close_fd(&client->fd);
+}
+
+/* The answer to HELLO is only waited for behind the first request: that spares a round trip into the guest. */
+static int receive_hello(struct agent_client *client, int64_t deadline, struct err *err)
+{
+	agent_Hello reply = agent_Hello_init_zero;
+
+	if (receive_reply(client, PROTO_HELLO, HELLO_ID, agent_Hello_fields, &reply, deadline, err) < 0)
+		return -1;
+	if (reply.version != PROTO_VERSION)
+		return err_set(err, EPROTO, "the guest's agent speaks protocol version %u, this program %u",
+			       reply.version, PROTO_VERSION);
+	client->greeted = true;
+	return 0;
+}
+
+int agent_client_call(struct agent_client *client, uint16_t type, const struct pb_msgdesc_s *fields,
+		      const void *request, const struct pb_msgdesc_s *reply_fields, void *reply, int timeout_ms,
+		      struct err *err)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+	uint32_t id = client->next_id++;
+
+	if (send_request(client, type, id, fields, request, deadline, err) < 0 ||
+	    (!client->greeted && receive_hello(client, deadline, err) < 0))
+		return -1;
+	return receive_reply(client, type, id, reply_fields, reply, deadline, err);
 }

@@ -8,6 +8,7 @@
 #ifndef BULKHEAD_RUNTIME_AGENT_CLIENT_H
 #define BULKHEAD_RUNTIME_AGENT_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,12 +18,13 @@ struct pb_msgdesc_s;
 struct agent_client {
 	int fd;
 	uint32_t next_id;
+	bool greeted;
 };
 
 /* Long enough for a guest that is busy on a busy host; a hostile one can hold up a command that long. */
 enum { AGENT_TIMEOUT_MS = 60 * 1000 };
 
-/* Connects through the socket in the state directory and says HELLO. */
+/* Connects through the socket in the state directory and says HELLO; the answer comes with the first call's. */
 int agent_client_open(struct agent_client *client, int dirfd, int timeout_ms, struct err *err);
 void agent_client_close(struct agent_client *client);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/create.h"
+#include "runtime/trace.h"
 
 #include "common/auto.h"
 
@@ -21,6 +22,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (create_load_config(request.options, &request.config, &text, err) < 0)
 		return -1;
 	request.config_text = text;
+	trace_mark("config parsed");
 	int result = create_container(&request, &created, err);
 	if (result == 0)
 		created_close(&created);

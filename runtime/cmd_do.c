@@ -7,6 +7,7 @@
 #include "runtime/attend.h"
 #include "runtime/create.h"
 #include "runtime/do_config.h"
+#include "runtime/trace.h"
 
 #include "common/auto.h"
 #include "common/err.h"
@@ -104,6 +105,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (check(given, err) < 0 || load(invocation, &request.config, &text, err) < 0)
 		return -1;
 	request.config_text = text;
+	trace_mark("config parsed");
 	if (request.config->process.terminal && terminal_get_size(STDIN_FILENO, &size)) {
 		request.config->process.rows = size.ws_row;
 		request.config->process.columns = size.ws_col;

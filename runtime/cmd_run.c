@@ -2,6 +2,7 @@
 #include "runtime/attend.h"
 #include "runtime/create.h"
 #include "runtime/start.h"
+#include "runtime/trace.h"
 
 #include "common/auto.h"
 
@@ -57,6 +58,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (create_load_config(request.options, &request.config, &text, err) < 0)
 		return -1;
 	request.config_text = text;
+	trace_mark("config parsed");
 	if (!given->detach)
 		set_size(request.config);
 	int result = create_container(&request, &created, err);

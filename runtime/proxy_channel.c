@@ -95,29 +95,28 @@ static int fill(struct channel *channel, void *to, size_t length)
 	return 1;
 }
 
+/* One line and nothing behind it: the agent does not speak first. */
 static int read_greeting(struct channel *channel, const char **why)
 {
-	for (;;) {
-		size_t at = channel->filled;
-		int result = fill(channel, channel->greeting, at + 1);
+	ssize_t n = recv(channel->fd, channel->greeting + channel->filled, sizeof channel->greeting - channel->filled,
+			 MSG_DONTWAIT);
 
-		if (result <= 0)
-			return result;
-		if (channel->greeting[at] == '\n') {
-			if (strncmp(channel->greeting, "OK ", 3) != 0) {
-				*why = "the monitor's greeting makes no sense";
-				return -1;
-			}
-			channel->expect = EXPECT_HEADER;
-			channel->callbacks->opened(channel->arg);
-			return 1;
-		}
-		channel->filled = at + 1;
-		if (channel->filled == GREETING_MAX) {
-			*why = "the monitor's greeting makes no sense";
-			return -1;
-		}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0)
+		return -1;
+	channel->filled += (size_t)n;
+	if (channel->greeting[channel->filled - 1] != '\n' && channel->filled < sizeof channel->greeting)
+		return 1;
+	if (channel->filled < 4 || channel->greeting[channel->filled - 1] != '\n' ||
+	    strncmp(channel->greeting, "OK ", 3) != 0) {
+		*why = "the monitor's greeting makes no sense";
+		return -1;
 	}
+	channel->filled = 0;
+	channel->expect = EXPECT_HEADER;
+	channel->callbacks->opened(channel->arg);
+	return 1;
 }
 
 static int read_header(struct channel *channel, const char **why)

@@ -126,7 +126,8 @@ static void set_timer(struct session *s, int seconds)
 
 static void set_why(struct session *s, const char *why)
 {
-	snprintf(s->why, sizeof s->why, "%s", why);
+	if (!s->why_is_certain) /* connections that break because we gave up explain nothing */
+		snprintf(s->why, sizeof s->why, "%s", why);
 }
 
 static void tell_command(struct session *s, enum sync_kind kind, int64_t number, const char *text)
@@ -169,8 +170,7 @@ static enum state give_up(struct session *s)
 /* Its last words explain more than the broken connection that may have come first. */
 static enum state monitor_lost(struct session *s)
 {
-	if (!s->why_is_certain)
-		set_why(s, monitor_reason(s->settings->monitor));
+	set_why(s, monitor_reason(s->settings->monitor));
 	return FAILED;
 }
 
@@ -213,23 +213,23 @@ static enum state forget_command(struct session *s)
 	return s->state;
 }
 
-static enum state greet(struct session *s)
+static void stdio_attached(void *arg)
 {
-	agent_Hello hello = { .version = PROTO_VERSION };
-	struct err err = ERR_INIT;
-
-	if (channel_send(s->control, PROTO_HELLO, ID_HELLO, agent_Hello_fields, &hello, &err) < 0) {
-		set_why(s, err.text);
-		return lose(s);
-	}
-	return GREETING;
+	happen(arg, ATTACHED);
 }
 
-static enum state note_go(struct session *s)
+static void stdio_failed(void *arg, const char *why)
 {
-	s->got_go = true;
-	return s->state;
+	set_why(arg, why);
+	happen(arg, BROKEN);
 }
+
+static void stdio_drained(void *arg)
+{
+	happen(arg, DRAINED);
+}
+
+static const struct stdio_callbacks stdio_callbacks = { stdio_attached, stdio_failed, stdio_drained };
 
 /*
  * CREATE was encoded before the guest booted: its clock is set by a second realtime_ns behind it. In protobuf the last
@@ -276,36 +276,46 @@ static enum state make(struct session *s)
 	struct err err = ERR_INIT;
 
 	set_timer(s, START_SECONDS);
-	if (send_request(s, &err) < 0) {
+	/* The streams' connections are made while the guest is at work, and used when it is done. */
+	if (send_request(s, &err) == 0)
+		s->stdio = stdio_connect(s->loop, s->settings->state_fd, s->settings->container, s->settings->exec,
+					 take_fd(&s->terminal_fd), &stdio_callbacks, s, &err);
+	if (!s->stdio) {
 		set_why(s, err.text);
 		return lose(s);
 	}
 	return MAKING;
 }
 
+static enum state greet(struct session *s)
+{
+	agent_Hello hello = { .version = PROTO_VERSION };
+	struct err err = ERR_INIT;
+
+	if (channel_send(s->control, PROTO_HELLO, ID_HELLO, agent_Hello_fields, &hello, &err) < 0) {
+		set_why(s, err.text);
+		return lose(s);
+	}
+	/* The request need not wait for the answer: an agent of another version refuses both. */
+	return s->got_go ? make(s) : GREETING;
+}
+
+static enum state note_go(struct session *s)
+{
+	s->got_go = true;
+	return s->state;
+}
+
 static enum state greeted(struct session *s)
 {
 	set_timer(s, 0); /* hooks have time-outs of their own */
-	return s->got_go ? make(s) : WAITING;
+	return WAITING;
 }
 
-static void stdio_attached(void *arg)
+static enum state stay(struct session *s)
 {
-	happen(arg, ATTACHED);
+	return s->state;
 }
-
-static void stdio_failed(void *arg, const char *why)
-{
-	set_why(arg, why);
-	happen(arg, BROKEN);
-}
-
-static void stdio_drained(void *arg)
-{
-	happen(arg, DRAINED);
-}
-
-static const struct stdio_callbacks stdio_callbacks = { stdio_attached, stdio_failed, stdio_drained };
 
 static enum state attach(struct session *s)
 {
@@ -315,13 +325,11 @@ static enum state attach(struct session *s)
 	};
 	struct err err = ERR_INIT;
 
-	if (channel_send(s->control, PROTO_WAIT, ID_WAIT, agent_ProcessRequest_fields, &process, &err) == 0)
-		s->stdio = stdio_attach(s->loop, s->settings->state_fd, s->settings->container, s->settings->exec,
-					take_fd(&s->terminal_fd), &stdio_callbacks, s, &err);
-	if (!s->stdio) {
+	if (channel_send(s->control, PROTO_WAIT, ID_WAIT, agent_ProcessRequest_fields, &process, &err) < 0) {
 		set_why(s, err.text);
 		return lose(s);
 	}
+	stdio_attach(s->stdio);
 	return ATTACHING;
 }
 
@@ -389,11 +397,6 @@ static enum state run(struct session *s)
 	return s->process_gone ? drain(s) : RUNNING;
 }
 
-static enum state note_process_gone(struct session *s)
-{
-	return s->state; /* remembered by the receiver; acted upon when the command has let us go */
-}
-
 /* The output that was still on its way is lost with the VM, the status is not. */
 static enum state drain_was_cut(struct session *s)
 {
@@ -419,7 +422,7 @@ static step *const table[STATE_COUNT][EVENT_COUNT] = {
 		[COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted, [TIMEOUT] = boot_timed_out,
 	},
 	[GREETING] = {
-		[GREETED] = greeted, [GO] = note_go, [REFUSED] = lose, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost,
+		[GREETED] = greeted, [GO] = make, [REFUSED] = lose, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost,
 		[COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted, [TIMEOUT] = boot_timed_out,
 	},
 	[WAITING] = {
@@ -427,16 +430,16 @@ static step *const table[STATE_COUNT][EVENT_COUNT] = {
 		[INTERRUPTED] = interrupted,
 	},
 	[MAKING] = {
-		[MADE] = attach, [REFUSED] = give_up, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost,
+		[GREETED] = stay, [MADE] = attach, [REFUSED] = give_up, [BROKEN] = lose, [MONITOR_GONE] = monitor_lost,
 		[COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted, [TIMEOUT] = make_timed_out,
 	},
 	[ATTACHING] = {
-		[ATTACHED] = hand_over, [PROCESS_GONE] = note_process_gone, [REFUSED] = give_up, [BROKEN] = lose,
+		[ATTACHED] = hand_over, [PROCESS_GONE] = stay, [REFUSED] = give_up, [BROKEN] = lose,
 		[MONITOR_GONE] = monitor_lost, [COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted,
 		[TIMEOUT] = make_timed_out,
 	},
 	[HANDING_OVER] = {
-		[DONE] = run, [PROCESS_GONE] = note_process_gone, [DRAINED] = note_process_gone, [BROKEN] = lose,
+		[DONE] = run, [PROCESS_GONE] = stay, [DRAINED] = stay, [BROKEN] = lose,
 		[MONITOR_GONE] = monitor_lost, [COMMAND_GONE] = command_gone, [INTERRUPTED] = interrupted,
 	},
 	[RUNNING] = {

@@ -25,7 +25,7 @@ struct stream {
 	struct channel *channel;
 	struct relay *in;  /* towards the guest */
 	struct relay *out; /* from it */
-	bool out_ended;
+	bool opened, out_ended;
 };
 
 struct stdio {
@@ -36,7 +36,7 @@ struct stdio {
 	struct stream streams[STREAMS];
 	unsigned count; /* 3, or 1 with a terminal */
 	unsigned attached;
-	bool is_terminal, failed, drained, finished;
+	bool is_terminal, attaching, failed, drained, finished;
 };
 
 static void stream_failed(struct stream *stream, const char *why)
@@ -125,9 +125,8 @@ static int start_relays(struct stream *stream, int guest_fd, struct err *err)
 	return 0;
 }
 
-static void stream_opened(void *arg)
+static void send_attach(struct stream *stream)
 {
-	struct stream *stream = arg;
 	struct stdio *stdio = stream->stdio;
 	agent_AttachRequest request = {
 		.container = (char *)(size_t)stdio->container,
@@ -140,12 +139,25 @@ static void stream_opened(void *arg)
 		stream_failed(stream, err.text);
 }
 
+static void stream_opened(void *arg)
+{
+	struct stream *stream = arg;
+
+	stream->opened = true;
+	if (stream->stdio->attaching)
+		send_attach(stream);
+}
+
 static void stream_received(void *arg, const struct proto_header *header, const uint8_t *payload)
 {
 	struct stream *stream = arg;
 	struct stdio *stdio = stream->stdio;
 	struct err err = ERR_INIT;
 
+	if (!stdio->attaching) {
+		stream_failed(stream, "the guest answered before it was asked");
+		return;
+	}
 	if (header->type == PROTO_ERROR && header->id == ATTACH_ID) {
 		frame_decode_error(payload, header->length, &err);
 		stream_failed(stream, err.text);
@@ -173,8 +185,8 @@ static void stream_closed(void *arg, const char *why)
 
 static const struct channel_callbacks stream_callbacks = { stream_opened, stream_received, stream_closed };
 
-struct stdio *stdio_attach(struct loop *loop, int dirfd, const char *container, const char *exec, int terminal_fd,
-			   const struct stdio_callbacks *callbacks, void *arg, struct err *err)
+struct stdio *stdio_connect(struct loop *loop, int dirfd, const char *container, const char *exec, int terminal_fd,
+			    const struct stdio_callbacks *callbacks, void *arg, struct err *err)
 {
 	struct stdio *stdio = calloc(1, sizeof *stdio);
 
@@ -220,6 +232,15 @@ struct stdio *stdio_attach(struct loop *loop, int dirfd, const char *container, 
 failed:
 	stdio_destroy(stdio);
 	return NULL;
+}
+
+void stdio_attach(struct stdio *stdio)
+{
+	stdio->attaching = true;
+	for (unsigned i = 0; i < stdio->count; i++) {
+		if (stdio->streams[i].opened && stdio->streams[i].channel)
+			send_attach(&stdio->streams[i]);
+	}
 }
 
 void stdio_finish(struct stdio *stdio)
