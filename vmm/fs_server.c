@@ -210,14 +210,18 @@ static struct verdict serve(struct fs_request *request)
 	return verdict;
 }
 
+static const char *op_name(uint32_t opcode)
+{
+	return opcode < OP_COUNT && ops[opcode].name ? ops[opcode].name : "request";
+}
+
 static void complain(struct fs_request *request, const char *complaint)
 {
 	uint32_t opcode = request->header.opcode;
-	const char *name = opcode < OP_COUNT && ops[opcode].name ? ops[opcode].name : "request";
 
 	atomic_fetch_add_explicit(request->server->refused, 1, memory_order_relaxed);
 	if (log_limit_allows(&request->worker->complaints, 5))
-		log_warn("virtio-fs: the guest's %s (operation %u) %s", name, opcode, complaint);
+		log_warn("virtio-fs: the guest's %s (operation %u) %s", op_name(opcode), opcode, complaint);
 }
 
 static bool has_no_reply(uint32_t opcode)
@@ -260,6 +264,9 @@ uint32_t fs_worker_handle(struct fs_worker *worker, struct fs_segments in, struc
 	if (verdict.complaint)
 		complain(&request, verdict.complaint);
 	assert(verdict.error >= 0);
+	if (log_is_enabled(LOG_DEBUG))
+		log_debug("virtio-fs: %s %llu: %s", op_name(request.header.opcode),
+			  (unsigned long long)request.header.nodeid, verdict.error ? strerror(verdict.error) : "ok");
 	return wants_reply ? write_header(&request, verdict.error) : 0;
 }
 
