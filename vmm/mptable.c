@@ -87,13 +87,13 @@ static uint8_t checksum(const uint8_t *bytes, size_t length)
 
 void mptable_write(const struct guest_memory *memory, unsigned count, uint32_t pins)
 {
-	uint8_t *place = guest_memory_at(memory, MPTABLE_ADDRESS, MPTABLE_SIZE);
+	uint8_t *place = guest_memory_at(memory, MPTABLE_ADDRESS, MPTABLE_SIZE); /* the least memory there is has it */
 	struct floating *floating = (struct floating *)place;
-	struct header *header = (struct header *)(floating + 1);
+	struct header *header = (struct header *)(place + sizeof *floating);
 	struct writer writer = { .start = (uint8_t *)header, .at = (uint8_t *)(header + 1) };
 	uint8_t io_apic = (uint8_t)count; /* the first id that no processor has */
 
-	assert(place && count && count <= VCPUS_MAX);
+	assert(count && count <= VCPUS_MAX);
 	for (unsigned i = 0; i < count; i++)
 		PUT(&writer, (struct cpu){ .type = ENTRY_CPU,
 					   .apic_id = (uint8_t)i,

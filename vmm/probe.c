@@ -168,7 +168,7 @@ static void put64(struct probe *probe, unsigned at, uint64_t value)
 
 static void fill_memory(struct probe *probe)
 {
-	uint64_t handler = CODE + (uint64_t)(probe_handler - probe_code);
+	uint64_t handler = CODE + ((uintptr_t)probe_handler - (uintptr_t)probe_code);
 
 	put64(probe, PML4, PDPT | 3); /* present, writable */
 	put64(probe, PDPT, PD | 3);
@@ -176,7 +176,7 @@ static void fill_memory(struct probe *probe)
 	put64(probe, GDT + CODE_SELECTOR, 0x00af9b000000ffff);
 	put64(probe, GDT + DATA_SELECTOR, 0x00cf93000000ffff);
 	put64(probe, IDT + 16 * BREAKPOINT_VECTOR, handler | CODE_SELECTOR << 16 | 0x8e0000000000); /* interrupt gate */
-	memcpy(probe->memory + CODE, probe_code, (size_t)(probe_end - probe_code));
+	memcpy(probe->memory + CODE, probe_code, (uintptr_t)probe_end - (uintptr_t)probe_code);
 }
 
 static int set_registers(struct probe *probe, struct err *err)
