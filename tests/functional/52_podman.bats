@@ -63,7 +63,7 @@ pm_run() { pm run --name "$NAME" "$@"; }
 	assert_output 'init works'
 	run timeout 240 script -qec "podman --runtime $(command -v "$BULKHEAD") run --rm -it localhost/busybox tty" /dev/null </dev/null
 	assert_output '/dev/'
-	echo inside >"$WORK/f"
+	chmod 755 "$WORK" && echo inside >"$WORK/f"
 	run pm_run --rm -v "$WORK:/vol" --user 1000:1001 localhost/busybox sh -c 'cat /vol/f; id'
 	assert_output inside
 	assert_output 'uid=1000 gid=1001'
