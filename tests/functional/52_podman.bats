@@ -64,9 +64,9 @@ pm_run() { pm run --name "$NAME" "$@"; }
 	run timeout 240 script -qec "podman --runtime $(command -v "$BULKHEAD") run --rm -it localhost/busybox tty" /dev/null </dev/null
 	assert_output '/dev/'
 	chmod 755 "$WORK" && echo inside >"$WORK/f"
-	run pm_run --rm -v "$WORK:/vol" --user 1000:1001 localhost/busybox sh -c 'cat /vol/f; id'
+	run pm_run --rm -v "$WORK:/vol" --user 1000:1001 localhost/busybox sh -c 'cat /vol/f; echo $(id -u):$(id -g)'
 	assert_output inside
-	assert_output 'uid=1000 gid=1001'
+	assert_output '1000:1001'
 }
 
 @test "a health check runs in the VM" {

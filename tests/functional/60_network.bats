@@ -205,18 +205,6 @@ dk() { timeout 120 docker "$@" 3>&-; }
 	assert_output pinged
 }
 
-@test "docker: two containers on a user-defined network find each other by name" {
-	docker_start
-	DOCKER="one$$ two$$"
-	dk network create bhnet >/dev/null
-	dk run -d --runtime bulkhead --network bhnet --name "one$$" busybox sh -c \
-		'mkdir -p /www; echo one is here >/www/index.html; exec httpd -f -p 80 -h /www' >/dev/null
-	run dk run --rm --runtime bulkhead --network bhnet --name "two$$" busybox wget -T 30 -q -O - "http://one$$/index.html"
-	dk rm -f "one$$" >/dev/null
-	dk network rm bhnet >/dev/null
-	assert_output 'one is here'
-}
-
 @test "docker --network none has the loopback alone" {
 	docker_start
 	DOCKER=none$$
