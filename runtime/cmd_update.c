@@ -6,6 +6,7 @@
 #include "runtime/agent_client.h"
 #include "runtime/command.h"
 #include "runtime/container.h"
+#include "runtime/create_cgroup.h"
 #include "runtime/host_cgroup.h"
 
 #include "common/err.h"
@@ -14,15 +15,12 @@
 #include "oci/alloc.h"
 #include "oci/host_config.h"
 #include "oci/resources.h"
-#include "oci/vm_size.h"
 
 #include "agent.pb.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-
-#define HOST_OVERHEAD_BYTES (32ull << 20) /* as in create.c */
 
 struct update_options {
 	const char *resources;
@@ -159,14 +157,12 @@ static int update_host(const struct container *container, const struct oci_resou
 {
 	struct oci_host_config *host;
 	struct oci_map files = { 0 };
-	uint64_t limit = resources->memory.limit.value > 0 ? (uint64_t)resources->memory.limit.value : 0;
 
 	if (!container->store->cgroup_path)
 		return 0;
 	if (oci_host_config_load(OCI_HOST_CONFIG_FILE, &host, err) < 0)
 		return -1;
-	int result =
-		oci_resources_host_files(resources, oci_vm_reserve(host, limit) + HOST_OVERHEAD_BYTES, &files, err);
+	int result = create_cgroup_files(resources, host, &files, err);
 	if (result == 0)
 		result = host_cgroup_write(container->store->cgroup_path, &files, err);
 	oci_map_destroy(&files);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/create.h"
 
+#include "runtime/create_cgroup.h"
 #include "runtime/frame.h"
-#include "runtime/host_cgroup.h"
 #include "runtime/interrupt.h"
 #include "runtime/launch.h"
 #include "runtime/paths.h"
@@ -40,11 +40,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The monitor's and the proxy's own memory, which the host cgroup's limit must leave room for. */
-#define HOST_OVERHEAD_BYTES (32ull << 20)
-
-enum { CONFIG_MAX = 16 << 20 };
-
 /* Everything create_container opens on the way; one cleanup whatever was reached. */
 struct creation {
 	const struct create_request *request;
@@ -78,55 +73,6 @@ static int check_options(const struct create_request *request, struct err *err)
 		return err_set(err, ENOTSUP, "--preserve-fds %lld: only the three standard streams lead into a VM",
 			       request->options->preserve_fds.value);
 	return check_terminal(request, err);
-}
-
-static char *read_text(const char *file, struct err *err)
-{
-	auto_file FILE *in = fopen(file, "re");
-	auto_free char *text = NULL;
-	size_t used = 0, size = 0;
-
-	while (in && used <= CONFIG_MAX) {
-		if (used + 1 >= size) {
-			size = size * 2 + 64 * 1024;
-			char *grown = realloc(text, size);
-
-			if (!grown) {
-				err_set(err, ENOMEM, "out of memory");
-				return NULL;
-			}
-			text = grown;
-		}
-		size_t n = fread(text + used, 1, size - used - 1, in);
-		used += n;
-		if (n == 0 && !ferror(in)) {
-			text[used] = '\0';
-			return take_ptr(&text);
-		}
-		if (n == 0)
-			break;
-	}
-	if (used > CONFIG_MAX)
-		err_set(err, EFBIG, "%s: larger than %d MiB", file, CONFIG_MAX >> 20);
-	else
-		err_set_errno(err, "%s", file);
-	return NULL;
-}
-
-int create_load_config(const struct create_options *options, struct oci_config **config, char **text, struct err *err)
-{
-	const char *bundle = options->bundle ? options->bundle : ".";
-	char absolute[PATH_MAX];
-
-	if (!realpath(bundle, absolute))
-		return err_set_errno(err, "bundle %s", bundle);
-	auto_free char *file = options->config ? oci_strdup(options->config) : oci_format("%s/config.json", absolute);
-	*text = read_text(file, err);
-	if (!*text)
-		return -1;
-	if (oci_config_parse(absolute, *text, strlen(*text), config, err) < 0)
-		return err_wrap(err, "bundle %s", absolute);
-	return 0;
 }
 
 /* The user's name without the name service, which a static program should not load. */
@@ -280,79 +226,6 @@ static int copy_config(struct creation *c, struct err *err)
 	return 0;
 }
 
-/* Once per boot: a file in the root directory, under a name that cannot be an id, remembers that it was said. */
-static void note_no_host_limits(const struct globals *globals, enum host_cgroup_version version)
-{
-	char path[PATH_MAX];
-
-	if (version == HOST_CGROUP_V2 || geteuid() != 0)
-		return;
-	snprintf(path, sizeof path, "%.4000s/no-host-limits,noted", globals->root);
-	auto_fd int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		log_warn("this host has no cgroup v2 at /sys/fs/cgroup: containers run without limits on the host's "
-			 "side");
-}
-
-static bool wants_cgroup(const struct globals *globals)
-{
-	return !(globals->cgroup_manager && strcmp(globals->cgroup_manager, "disabled") == 0);
-}
-
-static bool is_systemd(const struct globals *globals)
-{
-	return globals->systemd_cgroup || (globals->cgroup_manager && strcmp(globals->cgroup_manager, "systemd") == 0);
-}
-
-/* Decides on the path only, so that it is recorded before the cgroup exists. */
-static int choose_cgroup(struct creation *c, struct err *err)
-{
-	const struct create_request *request = c->request;
-	enum host_cgroup_version version = host_cgroup_version();
-
-	note_no_host_limits(request->globals, version);
-	if (version != HOST_CGROUP_V2 || !wants_cgroup(request->globals))
-		return 0;
-	char *path = host_cgroup_path(request->config->cgroups_path, request->id, is_systemd(request->globals), err);
-	if (!path)
-		return -1;
-	c->created->container.store->cgroup_path = path;
-	return 0;
-}
-
-static int make_cgroup(struct creation *c, struct err *err)
-{
-	const struct oci_config *config = c->request->config;
-	struct oci_store *store = c->created->container.store;
-	struct oci_map files = { 0 };
-	int result = 0;
-
-	if (!store->cgroup_path)
-		return 0;
-	if (config->has_resources) {
-		uint64_t limit =
-			config->resources.memory.limit.value > 0 ? (uint64_t)config->resources.memory.limit.value : 0;
-
-		result = oci_resources_host_files(&config->resources,
-						  oci_vm_reserve(c->host, limit) + HOST_OVERHEAD_BYTES, &files, err);
-	}
-	if (result == 0)
-		c->cgroup_fd = host_cgroup_create(store->cgroup_path, &files, err);
-	oci_map_destroy(&files);
-	if (result == 0 && c->cgroup_fd >= 0)
-		return 0;
-	/* An unprivileged user has a cgroup to work in only where one was delegated. */
-	if (result == 0 && geteuid() != 0 && (err->code == EACCES || err->code == EPERM || err->code == EROFS)) {
-		log_debug("running without a host cgroup: %s", err->text);
-		free(take_ptr(&store->cgroup_path));
-		return 0;
-	}
-	/* Not ours: it must not be emptied with the rest. */
-	if (err->code == EBUSY)
-		free(take_ptr(&store->cgroup_path));
-	return -1;
-}
-
 static int start(struct creation *c, struct err *err)
 {
 	const struct create_request *request = c->request;
@@ -461,8 +334,10 @@ static int make(struct creation *c, struct err *err)
 	struct sync_message message;
 
 	/* The record comes first: from here on `delete --force` can find whatever there is. */
-	if (choose_cgroup(c, err) < 0 || container_save(container, err) < 0 || copy_config(c, err) < 0 ||
-	    make_cgroup(c, err) < 0 || start(c, err) < 0)
+	if (create_cgroup_choose(c->request->globals, c->request->config, container->store, err) < 0 ||
+	    container_save(container, err) < 0 || copy_config(c, err) < 0 ||
+	    create_cgroup_make(c->request->config, c->host, container->store, &c->cgroup_fd, err) < 0 ||
+	    start(c, err) < 0)
 		return -1;
 	trace_mark("proxy started");
 	if (start_proxy_await(c->created->sync_fd, SYNC_JOINED, &message, err) < 0 ||

@@ -214,6 +214,17 @@ static bool is_populated(int dirfd)
 	return strstr(text, "populated 1") != NULL;
 }
 
+int host_cgroup_check_free(const char *path, struct err *err)
+{
+	char full[PATH_MAX];
+
+	snprintf(full, sizeof full, MOUNT "%s", path);
+	auto_fd int dir = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0 && is_populated(dir))
+		return err_set(err, EBUSY, "container's cgroup is not empty: %s", path);
+	return 0;
+}
+
 int host_cgroup_create(const char *path, const struct oci_map *files, struct err *err)
 {
 	auto_fd int dir = open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -232,9 +243,6 @@ int host_cgroup_create(const char *path, const struct oci_map *files, struct err
 		close(dir);
 		dir = next;
 	}
-	/* What is in it when the container goes is killed: it must be ours alone from the start. */
-	if (is_populated(dir))
-		return err_set(err, EBUSY, "container's cgroup is not empty: %s", path);
 	if (write_files(dir, path, files, err) < 0)
 		return -1;
 	int fd = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);

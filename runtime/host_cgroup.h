@@ -23,6 +23,9 @@ enum host_cgroup_version host_cgroup_version(void);
  */
 char *host_cgroup_path(const char *cgroups_path, const char *id, bool systemd, struct err *err);
 
+/* 0 if there is none of that path, or one without processes. */
+int host_cgroup_check_free(const char *path, struct err *err);
+
 /*
  * Makes it, with its parents, writes `files` into it and returns an fd of its cgroup.procs. A file whose controller
  * this host does not give us is skipped with a debug line.

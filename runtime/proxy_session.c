@@ -4,6 +4,7 @@
 #include "runtime/frame.h"
 #include "runtime/proxy_channel.h"
 #include "runtime/proxy_monitor.h"
+#include "runtime/proxy_request.h"
 #include "runtime/proxy_root.h"
 #include "runtime/proxy_stdio.h"
 #include "runtime/signals.h"
@@ -25,11 +26,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <time.h>
 
 /* Bounds for what depends on the guest. Generous: a busy host is no reason to fail. */
 enum { START_SECONDS = 120, LOSE_SECONDS = 5, STOP_SECONDS = 10 };
@@ -231,53 +229,13 @@ static void stdio_drained(void *arg)
 
 static const struct stdio_callbacks stdio_callbacks = { stdio_attached, stdio_failed, stdio_drained };
 
-/*
- * CREATE was encoded before the guest booted: its clock is set by a second realtime_ns behind it. In protobuf the last
- * one counts.
- */
-static size_t encode_realtime(uint8_t out[16])
-{
-	enum { REALTIME_FIELD = 4 };
-	struct timespec now;
-	size_t used = 0;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	uint64_t value = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	out[used++] = REALTIME_FIELD << 3; /* wire type 0, varint */
-	do {
-		out[used++] = (uint8_t)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-		value >>= 7;
-	} while (value);
-	return used;
-}
-
-static int send_request(struct session *s, struct err *err)
-{
-	bool is_exec = *s->settings->exec != '\0';
-	uint8_t realtime[16];
-	struct stat st;
-
-	if (fstat(s->settings->request_fd, &st) < 0)
-		return err_set_errno(err, "cannot read the description");
-	size_t length = (size_t)st.st_size;
-	void *payload = length ? mmap(NULL, length, PROT_READ, MAP_PRIVATE, s->settings->request_fd, 0) : NULL;
-	if (payload == MAP_FAILED)
-		return err_set_errno(err, "cannot read the description");
-	int result = channel_send_raw(s->control, is_exec ? PROTO_EXEC : PROTO_CREATE, ID_MAKE, payload, length,
-				      realtime, is_exec ? 0 : encode_realtime(realtime), err);
-	if (payload)
-		munmap(payload, length);
-	close(s->settings->request_fd);
-	return result;
-}
-
 static enum state make(struct session *s)
 {
 	struct err err = ERR_INIT;
 
 	set_timer(s, START_SECONDS);
 	/* The streams' connections are made while the guest is at work, and used when it is done. */
-	if (send_request(s, &err) == 0)
+	if (proxy_request_send(s->control, s->settings->request_fd, *s->settings->exec != '\0', ID_MAKE, &err) == 0)
 		s->stdio = stdio_connect(s->loop, s->settings->state_fd, s->settings->container, s->settings->exec,
 					 take_fd(&s->terminal_fd), &stdio_callbacks, s, &err);
 	if (!s->stdio) {

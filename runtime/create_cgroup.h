@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * create_cgroup.h - a new container's host cgroup: which, whether, with what limits (runtime/host_cgroup.h does it).
+ */
+#ifndef BULKHEAD_RUNTIME_CREATE_CGROUP_H
+#define BULKHEAD_RUNTIME_CREATE_CGROUP_H
+
+struct err;
+struct globals;
+struct oci_config;
+struct oci_host_config;
+struct oci_map;
+struct oci_resources;
+struct oci_store;
+
+/* Sets store->cgroup_path, or leaves it NULL where there is to be none. Makes nothing, so that it is recorded first. */
+int create_cgroup_choose(const struct globals *globals, const struct oci_config *config, struct oci_store *store,
+			 struct err *err);
+
+/* Makes it, if one was chosen; *fd is its cgroup.procs then. */
+int create_cgroup_make(const struct oci_config *config, const struct oci_host_config *host, struct oci_store *store,
+		       int *fd, struct err *err);
+
+/* The host's files and values for a container's limits, with room for the VM and for monitor and proxy themselves. */
+int create_cgroup_files(const struct oci_resources *resources, const struct oci_host_config *host,
+			struct oci_map *files, struct err *err);
+
+#endif
