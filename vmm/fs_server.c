@@ -206,6 +206,9 @@ static struct verdict serve(struct fs_request *request)
 	verdict = find_node(request);
 	if (!verdict.error)
 		verdict.error = request->op->handle(request);
+	/* From one file system of the host; to the guest's driver it would mean: never, on none. */
+	if (verdict.error == ENOSYS)
+		verdict.error = EOPNOTSUPP;
 	fs_nodes_put(&request->server->nodes, request->node);
 	return verdict;
 }
