@@ -19,6 +19,7 @@ import stat
 import struct
 import sys
 import threading
+import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD = -100
@@ -765,10 +766,12 @@ def main():
         os.chmod(place, 0o755)
         os.chdir(place)
         os.umask(0o22)
+        begun = time.monotonic()
         try:
             subject()
         except Exception as error:  # pylint: disable=broad-except
             show("failed:", repr(error))
+        print("%s took %.1f s" % (subject.__name__, time.monotonic() - begun), file=sys.stderr)
     os.chdir("/")
 
 
