@@ -130,6 +130,7 @@ static void act(enum act what)
 		run();
 		break;
 	case ACT_RESET:
+		check_wire(); /* what is on it was sent under the old features */
 		driver_reset(&f.driver);
 		driver_activate(&f.driver, (uint64_t)word() | (uint64_t)byte() << 24, 256);
 		break;
