@@ -40,6 +40,10 @@ static const struct {
 	[PROTO_NET_ADD_REPLY] = { "net add reply", 0 },
 	[PROTO_NET_REMOVE] = { "net remove", 64 },
 	[PROTO_NET_REMOVE_REPLY] = { "net remove reply", 0 },
+	[PROTO_LOOKUP] = { "lookup", PROTO_LOOKUP_HEAD + PROTO_LOOKUP_MESSAGE_MAX },
+	[PROTO_LOOKUP_REPLY] = { "lookup reply", PROTO_LOOKUP_REPLY_MAX },
+	[PROTO_RESOLVER] = { "resolver", 64 },
+	[PROTO_RESOLVER_REPLY] = { "resolver reply", 0 },
 };
 
 static void put32(uint8_t *p, uint32_t v)

@@ -24,10 +24,22 @@
 
 #define AGENT_PORT_CONTROL 1024u
 #define AGENT_PORT_STREAM 1025u
+#define AGENT_PORT_RESOLVER 1026u
 
 #define PROTO_HEADER_SIZE 12u
 #define PROTO_PAYLOAD_MAX (4u << 20) /* a container with the largest arguments and environment Linux takes */
 #define PROTO_SMALL_MAX (64u << 10)
+
+/*
+ * LOOKUP, on a resolver connection, is the one request that the agent sends: a DNS message for a nameserver on the
+ * host's side of the container's network namespace. Its payload is a byte that says how, the IPv4 address of the
+ * nameserver in network order, and the message; its reply is the nameserver's message, or empty if there is none.
+ */
+#define PROTO_LOOKUP_UDP 0u
+#define PROTO_LOOKUP_TCP 1u
+#define PROTO_LOOKUP_HEAD 5u
+#define PROTO_LOOKUP_MESSAGE_MAX 4096u /* a question is small */
+#define PROTO_LOOKUP_REPLY_MAX 65535u
 
 /* Numbers are never reused. Requests are even, each reply is its request + 1; ERROR may answer any. */
 enum proto_type {
@@ -66,6 +78,10 @@ enum proto_type {
 	PROTO_NET_ADD_REPLY = 33,   /* Empty, when it is configured */
 	PROTO_NET_REMOVE = 34,      /* NetRemoveRequest */
 	PROTO_NET_REMOVE_REPLY = 35, /* Empty */
+	PROTO_LOOKUP = 36,           /* from the agent, see above */
+	PROTO_LOOKUP_REPLY = 37,
+	PROTO_RESOLVER = 38,         /* ResolverRequest: nameservers that only the host can reach */
+	PROTO_RESOLVER_REPLY = 39,   /* Empty, when the agent listens in their place */
 	PROTO_TYPE_COUNT
 };
 

@@ -9,6 +9,7 @@
 
 struct container;
 struct loop;
+struct resolver;
 
 struct agent {
 	struct loop *loop;
@@ -18,6 +19,7 @@ struct agent {
 	int cgroup_fd;          /* of it; -1 until boot_finish */
 	bool finished_boot;
 	struct container *containers;
+	struct resolver *resolver; /* NULL: the guest reaches its nameservers by itself */
 };
 
 #endif

@@ -8,6 +8,7 @@
 #include "guest-agent/agent.h"
 #include "guest-agent/container.h"
 #include "guest-agent/requests.h"
+#include "guest-agent/resolver.h"
 
 #include <string.h>
 #include <sys/epoll.h>
@@ -57,6 +58,7 @@ void conn_create(struct agent *agent, int fd, enum conn_kind kind)
 static void conn_destroy(struct conn *conn)
 {
 	container_connection_closed(conn->agent, conn);
+	resolver_disconnected(conn->agent, conn);
 	loop_remove(conn->agent->loop, conn->watch);
 	close_fd(&conn->fd);
 	free(conn->payload);

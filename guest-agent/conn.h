@@ -17,8 +17,9 @@ struct agent;
 struct conn;
 
 enum conn_kind {
-	CONN_CONTROL, /* requests, HELLO first */
-	CONN_STREAM,  /* one ATTACH, then the bytes of a stream */
+	CONN_CONTROL,  /* requests, HELLO first */
+	CONN_STREAM,   /* one ATTACH, then the bytes of a stream */
+	CONN_RESOLVER, /* HELLO, then look-ups from here, answers from there */
 };
 
 /* Takes the descriptor. */

@@ -20,6 +20,15 @@
 
 enum { BACKLOG = 128 };
 
+static const struct {
+	unsigned port;
+	const char *name; /* in test mode */
+} places[] = {
+	[CONN_CONTROL] = { AGENT_PORT_CONTROL, "control" },
+	[CONN_STREAM] = { AGENT_PORT_STREAM, "stream" },
+	[CONN_RESOLVER] = { AGENT_PORT_RESOLVER, "resolver" },
+};
+
 struct listener {
 	struct agent *agent;
 	enum conn_kind kind;
@@ -33,8 +42,7 @@ static int make_socket(const struct agent *agent, enum conn_kind kind, struct er
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	snprintf(address.sun_path, sizeof address.sun_path, "%.90s/%s", agent->run_dir,
-		 kind == CONN_CONTROL ? "control" : "stream");
+	snprintf(address.sun_path, sizeof address.sun_path, "%.90s/%s", agent->run_dir, places[kind].name);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
 		return err_set_errno(err, "%s", address.sun_path);
 	return take_fd(&fd);
@@ -52,7 +60,7 @@ static int make_socket(const struct agent *agent, enum conn_kind kind, struct er
 	const struct sockaddr_vm address = {
 		.svm_family = AF_VSOCK,
 		.svm_cid = VMADDR_CID_ANY,
-		.svm_port = kind == CONN_CONTROL ? AGENT_PORT_CONTROL : AGENT_PORT_STREAM,
+		.svm_port = places[kind].port,
 	};
 	auto_fd int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 

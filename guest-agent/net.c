@@ -104,21 +104,21 @@ static void disable_ipv6(const char *name)
 
 /* The fixed part of each type, and where in it the interface's number is; routes have it in an attribute. */
 static const struct {
-	uint32_t type;
+	uint32_t add, remove;
 	size_t head_length;
 	size_t index_at; /* 0: nowhere */
 	const char *what;
 } kinds[] = {
-	{ RTM_NEWADDR, sizeof(struct ifaddrmsg), offsetof(struct ifaddrmsg, ifa_index), "an address" },
-	{ RTM_NEWROUTE, sizeof(struct rtmsg), 0, "a route" },
-	{ RTM_NEWNEIGH, sizeof(struct ndmsg), offsetof(struct ndmsg, ndm_ifindex), "a neighbour" },
+	{ RTM_NEWADDR, RTM_DELADDR, sizeof(struct ifaddrmsg), offsetof(struct ifaddrmsg, ifa_index), "an address" },
+	{ RTM_NEWROUTE, RTM_DELROUTE, sizeof(struct rtmsg), 0, "a route" },
+	{ RTM_NEWNEIGH, RTM_DELNEIGH, sizeof(struct ndmsg), offsetof(struct ndmsg, ndm_ifindex), "a neighbour" },
 };
 
 /* Only of types that passed requests_check.c. */
 static int kind_of(uint32_t type)
 {
 	for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		if (kinds[i].type == type)
+		if (kinds[i].add == type || kinds[i].remove == type)
 			return (int)i;
 	return -1;
 }
@@ -145,11 +145,13 @@ static int apply(int fd, int index, const agent_NetAddRequest *net, const agent_
 {
 	struct netlink_request request;
 	int kind = kind_of(message->type);
+	bool is_new = kinds[kind].add == message->type;
 
-	netlink_begin(&request, (uint16_t)message->type, NLM_F_CREATE | NLM_F_REPLACE, message->body->bytes,
-		      message->body->size);
+	netlink_begin(&request, (uint16_t)message->type, is_new ? NLM_F_CREATE | NLM_F_REPLACE : 0,
+		      message->body->bytes, message->body->size);
 	put_index(&request, kind, index);
-	if (netlink_call(fd, &request) < 0 && errno != EEXIST)
+	/* What is to go may have gone: a route with its address, and both by the container's own hand. */
+	if (netlink_call(fd, &request) < 0 && is_new && errno != EEXIST)
 		return errtext_set(err, "network interface %.16s: %s", net->name, kinds[kind].what);
 	return 0;
 }
@@ -158,8 +160,9 @@ static int apply(int fd, int index, const agent_NetAddRequest *net, const agent_
 static int apply_all(int fd, int index, const agent_NetAddRequest *net, bool addresses, struct err *err)
 {
 	for (size_t i = 0; i < net->messages_count; i++) {
-		if ((net->messages[i].type == RTM_NEWADDR) == addresses &&
-		    apply(fd, index, net, &net->messages[i], err) < 0)
+		bool is_address = net->messages[i].type == RTM_NEWADDR || net->messages[i].type == RTM_DELADDR;
+
+		if (is_address == addresses && apply(fd, index, net, &net->messages[i], err) < 0)
 			return -1;
 	}
 	return 0;

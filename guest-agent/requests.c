@@ -14,6 +14,7 @@
 #include "guest-agent/process.h"
 #include "guest-agent/reply.h"
 #include "guest-agent/requests_check.h"
+#include "guest-agent/resolver.h"
 #include "guest-agent/stdio.h"
 
 #include <errno.h>
@@ -40,6 +41,8 @@ static void handle_hello(struct agent *agent, void **message, struct reply *repl
 	}
 	conn_set_greeted(conn);
 	reply_message(reply, agent_Hello_fields, &mine);
+	if (conn_kind(conn) == CONN_RESOLVER)
+		resolver_connected(agent, conn);
 }
 
 static void handle_create(struct agent *agent, void **message, struct reply *reply)
@@ -151,6 +154,17 @@ static void handle_net_remove(struct agent *agent, void **message, struct reply 
 		reply_ok(reply);
 }
 
+static void handle_resolver(struct agent *agent, void **message, struct reply *reply)
+{
+	const agent_ResolverRequest *request = *message;
+	struct err err = ERR_INIT;
+
+	if (resolver_set(agent, request->addresses, request->addresses_count, &err) < 0)
+		reply_error(reply, &err);
+	else
+		reply_ok(reply);
+}
+
 static void handle_shutdown(struct agent *agent, void **message, struct reply *reply)
 {
 	(void)message;
@@ -190,7 +204,7 @@ static const struct {
 	[PROTO_DELETE] = { handle_delete, CONN_CONTROL },   [PROTO_SHUTDOWN] = { handle_shutdown, CONN_CONTROL },
 	[PROTO_FREEZE] = { handle_freeze, CONN_CONTROL },   [PROTO_OOM_WAIT] = { handle_oom_wait, CONN_CONTROL },
 	[PROTO_NET_ADD] = { handle_net_add, CONN_CONTROL }, [PROTO_NET_REMOVE] = { handle_net_remove, CONN_CONTROL },
-	[PROTO_ATTACH] = { handle_attach, CONN_STREAM },
+	[PROTO_ATTACH] = { handle_attach, CONN_STREAM },    [PROTO_RESOLVER] = { handle_resolver, CONN_CONTROL },
 };
 
 /* 0 if a request of this type may come on this connection now. */
@@ -198,7 +212,7 @@ static int check_order(const struct conn *conn, uint16_t type, struct err *err)
 {
 	if (type >= PROTO_TYPE_COUNT || !handlers[type].handle)
 		return err_set(err, ENOSYS, "the agent does not know request %u", type);
-	if (handlers[type].kind != conn_kind(conn))
+	if (handlers[type].kind != conn_kind(conn) && !(type == PROTO_HELLO && conn_kind(conn) == CONN_RESOLVER))
 		return err_set(err, EPROTO, "a %s request does not belong on this port", proto_type_name(type));
 	if (conn_kind(conn) == CONN_CONTROL && type != PROTO_HELLO && !conn_is_greeted(conn))
 		return err_set(err, EPROTO, "a %s request came before hello", proto_type_name(type));
@@ -209,6 +223,12 @@ void requests_handle(struct agent *agent, struct conn *conn, const struct proto_
 {
 	const pb_msgdesc_t *fields;
 	struct err err = ERR_INIT;
+
+	/* No request, and so no reply to it. */
+	if (frame->type == PROTO_LOOKUP_REPLY && conn_kind(conn) == CONN_RESOLVER) {
+		resolver_answered(agent, frame->id, payload, frame->length);
+		return;
+	}
 	struct reply *reply = reply_create(conn, frame->type, frame->id);
 
 	if (!reply) {

@@ -4,13 +4,16 @@
 #include "common/err.h"
 #include "common/proto.h"
 #include "guest-agent/kernel.h"
+#include "guest-agent/resolver.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -270,10 +273,11 @@ static int check_update(void *message, struct err *err)
 static int check_net_message(const agent_NetMessage *message, struct err *err)
 {
 	enum { BODY_MAX = 2048 };
-	size_t least = message->type == RTM_NEWADDR    ? sizeof(struct ifaddrmsg)
-		       : message->type == RTM_NEWROUTE ? sizeof(struct rtmsg)
-		       : message->type == RTM_NEWNEIGH ? sizeof(struct ndmsg)
-						       : 0;
+	uint32_t type = message->type;
+	size_t least = type == RTM_NEWADDR || type == RTM_DELADDR     ? sizeof(struct ifaddrmsg)
+		       : type == RTM_NEWROUTE || type == RTM_DELROUTE ? sizeof(struct rtmsg)
+		       : type == RTM_NEWNEIGH || type == RTM_DELNEIGH ? sizeof(struct ndmsg)
+								      : 0;
 
 	if (!least)
 		return err_set(err, EINVAL, "a message of type %u", message->type);
@@ -295,6 +299,20 @@ static int check_net_add(void *message, struct err *err)
 	for (size_t i = 0; i < request->messages_count; i++) {
 		if (check_net_message(&request->messages[i], err) < 0)
 			return err_wrap(err, "network interface %s", request->name);
+	}
+	return 0;
+}
+
+/* Whatever else the host says, only loopback is listened on. */
+static int check_resolver(void *message, struct err *err)
+{
+	const agent_ResolverRequest *request = message;
+
+	if (request->addresses_count > RESOLVER_ADDRESSES_MAX)
+		return err_set(err, E2BIG, "more than %d nameservers", RESOLVER_ADDRESSES_MAX);
+	for (size_t i = 0; i < request->addresses_count; i++) {
+		if (ntohl(request->addresses[i]) >> 24 != IN_LOOPBACKNET)
+			return err_set(err, EINVAL, "a nameserver that is not on the loopback");
 	}
 	return 0;
 }
@@ -327,6 +345,7 @@ static const struct {
 	[PROTO_FREEZE] = { agent_FreezeRequest_fields, sizeof(agent_FreezeRequest), check_freeze },
 	[PROTO_NET_ADD] = { agent_NetAddRequest_fields, sizeof(agent_NetAddRequest), check_net_add },
 	[PROTO_NET_REMOVE] = { agent_NetRemoveRequest_fields, sizeof(agent_NetRemoveRequest), check_nothing },
+	[PROTO_RESOLVER] = { agent_ResolverRequest_fields, sizeof(agent_ResolverRequest), check_resolver },
 	[PROTO_OOM_WAIT] = { agent_ContainerRequest_fields, sizeof(agent_ContainerRequest), check_container_request },
 };
 

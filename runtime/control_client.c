@@ -12,17 +12,16 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-enum { CONTROL_TIMEOUT_S = 30, FDS_MAX = 2 };
+enum { CONTROL_TIMEOUT_S = 30, FDS_MAX = CONTROL_FDS_MAX };
 
-/* Sends the request with its descriptors, as many as come before a -1. */
-static ssize_t send_request(int socket, const struct vmm_control_request *request, const int *fds, size_t max)
+int control_send(int socket, const struct vmm_control_request *request, const int fds[FDS_MAX])
 {
 	struct iovec data = { .iov_base = (void *)(size_t)request, .iov_len = sizeof *request };
 	_Alignas(struct cmsghdr) char space[CMSG_SPACE(FDS_MAX * sizeof(int))] = { 0 };
 	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
 	size_t count = 0;
 
-	while (count < max && fds[count] >= 0)
+	while (count < FDS_MAX && fds[count] >= 0)
 		count++;
 	if (count > 0) {
 		message.msg_control = space;
@@ -33,7 +32,15 @@ static ssize_t send_request(int socket, const struct vmm_control_request *reques
 		c->cmsg_len = CMSG_LEN(count * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, count * sizeof(int));
 	}
-	return sendmsg(socket, &message, MSG_NOSIGNAL);
+	return sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof *request ? 0 : -1;
+}
+
+int control_check(struct vmm_control_reply *reply, struct err *err)
+{
+	if (!reply->code)
+		return 0;
+	reply->text[sizeof reply->text - 1] = '\0';
+	return err_set(err, (int)reply->code, "%s", *reply->text ? reply->text : strerror((int)reply->code));
 }
 
 static int exchange(int dirfd, const struct vmm_control_request *request, const int fds[FDS_MAX],
@@ -46,18 +53,14 @@ static int exchange(int dirfd, const struct vmm_control_request *request, const 
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0)
 		return err_set_errno(err, "cannot set a time limit");
-	if (send_request(fd, request, fds, FDS_MAX) != (ssize_t)sizeof *request)
+	if (control_send(fd, request, fds) < 0)
 		return err_set_errno(err, "cannot ask the monitor");
 	ssize_t n = recv(fd, reply, sizeof *reply, 0);
 	if (n < 0 && errno == EAGAIN)
 		return err_set(err, ETIMEDOUT, "the monitor does not answer");
 	if (n != (ssize_t)sizeof *reply)
 		return err_set(err, ECONNRESET, "the virtual machine has ended");
-	if (reply->code) {
-		reply->text[sizeof reply->text - 1] = '\0';
-		return err_set(err, (int)reply->code, "%s", *reply->text ? reply->text : strerror((int)reply->code));
-	}
-	return 0;
+	return control_check(reply, err);
 }
 
 int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, struct err *err)
@@ -72,16 +75,32 @@ int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, str
 	return 0;
 }
 
-int control_add_net(int dirfd, const char *name, const uint8_t mac[6], int tap_fd, int vhost_fd,
-		    struct vmm_place *place, struct err *err)
+struct vmm_control_request control_net_request(const char *name, int index, const uint8_t mac[6])
 {
-	struct vmm_control_request request = { .op = VMM_CONTROL_ADD_NET };
-	struct vmm_control_reply reply;
+	struct vmm_control_request request = { .op = VMM_CONTROL_ADD_NET, .arg = (uint64_t)index };
 
 	snprintf(request.name, sizeof request.name, "%s", name);
 	memcpy(request.mac, mac, sizeof request.mac);
+	return request;
+}
+
+int control_add_net(int dirfd, const char *name, int index, const uint8_t mac[6], int tap_fd, int vhost_fd,
+		    struct vmm_place *place, struct err *err)
+{
+	const struct vmm_control_request request = control_net_request(name, index, mac);
+	struct vmm_control_reply reply;
+
 	if (exchange(dirfd, &request, (const int[FDS_MAX]){ tap_fd, vhost_fd }, &reply, err) < 0)
 		return -1;
 	*place = reply.place;
 	return 0;
+}
+
+bool control_has_net(int dirfd, int index)
+{
+	const struct vmm_control_request request = { .op = VMM_CONTROL_FIND_NET, .arg = (uint64_t)index };
+	struct vmm_control_reply reply;
+	struct err err = ERR_INIT;
+
+	return exchange(dirfd, &request, (const int[FDS_MAX]){ -1, -1 }, &reply, &err) == 0;
 }

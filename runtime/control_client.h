@@ -5,13 +5,28 @@
 
 #include "vmm/vmm_api.h"
 
+#include <stdbool.h>
+
 struct err;
 
 /* `stats` may be NULL. */
 int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, struct err *err);
 
-/* A network interface for the VM, served through these descriptors (vhost_fd -1: none), which stay the caller's too. */
-int control_add_net(int dirfd, const char *name, const uint8_t mac[6], int tap_fd, int vhost_fd,
+/*
+ * A network interface for the VM, number `index` in its namespace, served through these descriptors (vhost_fd -1:
+ * none), which stay the caller's too.
+ */
+int control_add_net(int dirfd, const char *name, int index, const uint8_t mac[6], int tap_fd, int vhost_fd,
 		    struct vmm_place *place, struct err *err);
+
+/* Whether the VM has the interface. */
+bool control_has_net(int dirfd, int index);
+
+/* For callers with a connection of their own that do not wait: the descriptors are as many as come before a -1. */
+enum { CONTROL_FDS_MAX = 2 };
+
+struct vmm_control_request control_net_request(const char *name, int index, const uint8_t mac[6]);
+int control_send(int socket, const struct vmm_control_request *request, const int fds[CONTROL_FDS_MAX]);
+int control_check(struct vmm_control_reply *reply, struct err *err); /* the reply's error becomes ours */
 
 #endif

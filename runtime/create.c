@@ -5,6 +5,7 @@
 #include "runtime/frame.h"
 #include "runtime/interrupt.h"
 #include "runtime/launch.h"
+#include "runtime/nameservers.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
 #include "runtime/run_hooks.h"
@@ -50,7 +51,7 @@ struct creation {
 	agent_CreateRequest description;
 	struct oci_shares shares;
 	struct terminal terminal;
-	int request_fd, cgroup_fd, network_fd, root_fd;
+	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd;
 	bool new_network;
 };
 
@@ -146,7 +147,8 @@ static int encode(struct creation *c, struct err *err)
 
 static int open_network(struct creation *c, struct err *err)
 {
-	const struct oci_namespace *network = oci_namespaces_find(&c->request->config->namespaces, CLONE_NEWNET);
+	const struct oci_config *config = c->request->config;
+	const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
 
 	if (network && network->path) {
 		c->network_fd = open(network->path, O_RDONLY | O_CLOEXEC);
@@ -197,6 +199,7 @@ static int prepare(struct creation *c, struct err *err)
 	if (launch_open_shares(&c->launch, &c->shares, err) < 0)
 		return -1;
 	open_root(c);
+	c->resolv_fd = nameservers_open_conf(request->config, c->created->container.store->rootfs);
 	if (request->config->process.terminal) {
 		if (terminal_open(&c->terminal, err) < 0)
 			return -1;
@@ -257,6 +260,9 @@ static int start(struct creation *c, struct err *err)
 		.cgroup_fd = c->cgroup_fd,
 		.network_fd = c->network_fd,
 		.new_network = c->new_network,
+		.watches_network = c->network_fd >= 0 || c->new_network,
+		.use_vhost = c->host->vhost_net,
+		.resolv_fd = c->resolv_fd,
 		.has_oom_score_adj = request->config->process.has_oom_score_adj,
 		.oom_score_adj = request->config->process.oom_score_adj,
 	};
@@ -366,6 +372,7 @@ static void creation_close(struct creation *c)
 	close_fd(&c->cgroup_fd);
 	close_fd(&c->network_fd);
 	close_fd(&c->root_fd);
+	close_fd(&c->resolv_fd);
 }
 
 int create_container(const struct create_request *request, struct created *created, struct err *err)
@@ -378,6 +385,7 @@ int create_container(const struct create_request *request, struct created *creat
 		.cgroup_fd = -1,
 		.network_fd = -1,
 		.root_fd = -1,
+		.resolv_fd = -1,
 	};
 	int result;
 

@@ -6,7 +6,7 @@
 #include "common/netlink.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/ipv6.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <pb_decode.h>
@@ -52,16 +52,28 @@ static pb_bytes_array_t *copy_bytes(const void *data, size_t length)
 /* --- interfaces ----------------------------------------------------------------------------------------------------
  */
 
-/* /proc/sys/net shows the namespace of whoever opens it. */
-static bool has_ipv6_disabled(const char *name)
+/* The attribute of `type` inside of another; NULL: it is not there. */
+static const struct rtattr *find_inside(const struct rtattr *outer, unsigned type)
 {
-	char path[96], value = '0';
+	const struct rtattr *inner = outer ? RTA_DATA(outer) : NULL;
 
-	snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
-	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && read(fd, &value, 1) != 1)
-		value = '0';
-	return value != '0';
+	for (unsigned left = outer ? (unsigned)RTA_PAYLOAD(outer) : 0; RTA_OK(inner, left);
+	     inner = RTA_NEXT(inner, left))
+		if ((inner->rta_type & NLA_TYPE_MASK) == type)
+			return inner;
+	return NULL;
+}
+
+/* The sysctl disable_ipv6 of the interface, which the kernel tells along with all others of it. */
+static bool has_ipv6_disabled(const struct rtattr *families)
+{
+	const struct rtattr *conf = find_inside(find_inside(families, AF_INET6), IFLA_INET6_CONF);
+	const size_t at = DEVCONF_DISABLE_IPV6 * sizeof(int32_t);
+	int32_t value = 0;
+
+	if (conf && RTA_PAYLOAD(conf) >= at + sizeof value)
+		memcpy(&value, (const uint8_t *)RTA_DATA(conf) + at, sizeof value);
+	return value;
 }
 
 static int add_link(const struct nlmsghdr *message, void *arg)
@@ -78,20 +90,21 @@ static int add_link(const struct nlmsghdr *message, void *arg)
 		return 0;
 	snprintf(name, sizeof name, "%.*s", (int)RTA_PAYLOAD(table[IFLA_IFNAME]), (char *)RTA_DATA(table[IFLA_IFNAME]));
 	if (sscanf(name, NET_TAP_PREFIX "%d", &index) == 1) {
-		if (links->tap_count < NET_LINKS_MAX)
+		if (links->tap_count < NET_TAPS_MAX)
 			links->taps[links->tap_count++] = index;
 		return 0;
 	}
-	if (!(info->ifi_flags & IFF_UP) || links->count == NET_LINKS_MAX)
+	if (links->count == NET_LINKS_MAX)
 		return 0;
 	struct net_link *link = &links->items[links->count++];
 	*link = (struct net_link){
 		.index = info->ifi_index,
+		.is_down = !(info->ifi_flags & IFF_UP),
 		.request = {
 			.name = strdup(name),
 			.mac = copy_bytes(RTA_DATA(table[IFLA_ADDRESS]), MAC_SIZE),
 			.mtu = netlink_get32(table[IFLA_MTU], 0),
-			.disable_ipv6 = has_ipv6_disabled(name),
+			.disable_ipv6 = has_ipv6_disabled(table[IFLA_AF_SPEC]),
 		},
 	};
 	return link->request.name && link->request.mac ? 0 : ENOMEM;

@@ -29,10 +29,10 @@
 /* Means the ingress of both kinds of queueing that can be there, "ingress" and "clsact". */
 #define INGRESS_PARENT TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
 
-static int open_tap(const struct net_link *link, char name[IFNAMSIZ], struct err *err)
+static int open_tap(int dev_fd, const struct net_link *link, char name[IFNAMSIZ], struct err *err)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	auto_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	auto_fd int fd = openat(dev_fd, "net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return err_set_errno(err, "/dev/net/tun (kernel module tun)");
@@ -125,10 +125,10 @@ static int redirect(int fd, int from, int to, struct err *err)
 	return 0;
 }
 
-int net_tap_create(int fd, const struct net_link *link, struct err *err)
+int net_tap_create(int fd, int dev_fd, const struct net_link *link, struct err *err)
 {
 	char name[IFNAMSIZ];
-	auto_fd int tap = open_tap(link, name, err);
+	auto_fd int tap = open_tap(dev_fd, link, name, err);
 	int index = tap >= 0 ? (int)if_nametoindex(name) : 0;
 
 	if (tap < 0)

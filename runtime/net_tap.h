@@ -15,8 +15,11 @@
 struct err;
 struct net_link;
 
-/* The tap's descriptor, wired to the interface. The caller is in the namespace that `netlink_fd` belongs to. */
-int net_tap_create(int netlink_fd, const struct net_link *link, struct err *err);
+/*
+ * The tap's descriptor, wired to the interface. The caller is in the namespace that `netlink_fd` belongs to; `dev_fd`
+ * is the host's /dev. Code EBUSY: there is one already.
+ */
+int net_tap_create(int netlink_fd, int dev_fd, const struct net_link *link, struct err *err);
 
 /* Removes from interface `index` what net_tap_create put there, if it did. */
 void net_tap_unwire(int netlink_fd, int index);

@@ -3,6 +3,7 @@
 
 #include "runtime/agent_client.h"
 #include "runtime/control_client.h"
+#include "runtime/nameservers.h"
 #include "runtime/net_links.h"
 #include "runtime/net_tap.h"
 
@@ -36,6 +37,13 @@ static bool is_hosts_own(int fd)
 	return is_same(fd, "/proc/self/ns/net") || is_same(fd, "/proc/1/ns/net");
 }
 
+bool network_is_hosts(void)
+{
+	auto_fd int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 || is_same(fd, "/proc/1/ns/net");
+}
+
 /* Returns the way back; -1 with the error set. */
 static int enter(int namespace_fd, struct err *err)
 {
@@ -54,9 +62,9 @@ static int leave(int home, struct err *err)
 /* --- one interface -------------------------------------------------------------------------------------------------
  */
 
-static int open_vhost(const struct network *network)
+int network_open_vhost(int dev_fd, bool use_vhost)
 {
-	int fd = network->use_vhost ? open("/dev/vhost-net", O_RDWR | O_CLOEXEC) : -1;
+	int fd = use_vhost ? openat(dev_fd, "vhost-net", O_RDWR | O_CLOEXEC) : -1;
 
 	if (fd < 0)
 		log_debug("network: packets go through the monitor, not through vhost-net");
@@ -68,16 +76,44 @@ static int attach_link(const struct network *network, struct net_link *link, int
 {
 	agent_NetAddRequest *request = &link->request;
 	struct vmm_place place;
-	auto_fd int vhost = open_vhost(network);
-	auto_fd int tap = net_tap_create(netlink_fd, link, err);
+	auto_fd int dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int vhost = network_open_vhost(dev, network->use_vhost);
+	auto_fd int tap = net_tap_create(netlink_fd, dev, link, err);
 
 	if (tap < 0)
 		return -1;
-	if (control_add_net(network->dirfd, request->name, request->mac->bytes, tap, vhost, &place, err) < 0)
+	if (control_add_net(network->dirfd, request->name, link->index, request->mac->bytes, tap, vhost, &place, err) <
+	    0)
 		return -1;
 	request->address = place.address;
 	request->irq = place.irq;
 	return agent_client_call(agent, PROTO_NET_ADD, agent_NetAddRequest_fields, request, NULL, NULL,
+				 AGENT_TIMEOUT_MS, err);
+}
+
+/* An interface is one VM's. A container without the network it was promised does not start. */
+static int check_owner(const struct network *network, const struct net_link *link, struct err *err)
+{
+	if (control_has_net(network->dirfd, link->index))
+		return 0;
+	return err_set(
+		err, EBUSY,
+		"network interface %s is in another container's virtual machine, and cannot be in two; give this "
+		"container a network of its own instead of that container's",
+		link->request.name);
+}
+
+/* In the namespace. */
+static int attach_nameservers(const struct network *network, struct agent_client *agent, struct err *err)
+{
+	struct nameservers found;
+	auto_fd int sockets = nameservers_open_sockets();
+
+	nameservers_find(network->resolv_fd, sockets, &found);
+	if (found.count == 0)
+		return 0;
+	agent_ResolverRequest request = { .addresses = found.addresses, .addresses_count = (pb_size_t)found.count };
+	return agent_client_call(agent, PROTO_RESOLVER, agent_ResolverRequest_fields, &request, NULL, NULL,
 				 AGENT_TIMEOUT_MS, err);
 }
 
@@ -91,8 +127,12 @@ static int attach_all(const struct network *network, struct agent_client *agent,
 	for (size_t i = 0; result == 0 && i < links.count; i++) {
 		struct net_link *link = &links.items[i];
 
-		if (net_links_has_tap(&links, link->index))
+		if (link->is_down)
 			continue;
+		if (net_links_has_tap(&links, link->index)) {
+			result = check_owner(network, link, err);
+			continue;
+		}
 		log_debug("network: interface %s", link->request.name);
 		if (attach_link(network, link, fd, agent, err) < 0)
 			result = err_wrap(err, "network interface %s", link->request.name);
@@ -116,6 +156,8 @@ int network_attach(const struct network *network, pid_t pid, struct agent_client
 	if (home < 0)
 		return -1;
 	int result = attach_all(network, agent, err);
+	if (result == 0)
+		result = attach_nameservers(network, agent, err);
 	if (leave(home, result < 0 ? &second : err) < 0)
 		return -1;
 	return result;

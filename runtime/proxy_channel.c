@@ -95,17 +95,20 @@ static int fill(struct channel *channel, void *to, size_t length)
 	return 1;
 }
 
-/* One line and nothing behind it: the agent does not speak first. */
+/* One line, and not a byte more: behind it may be the answer to what was sent along with the CONNECT. */
 static int read_greeting(struct channel *channel, const char **why)
 {
-	ssize_t n = recv(channel->fd, channel->greeting + channel->filled, sizeof channel->greeting - channel->filled,
-			 MSG_DONTWAIT);
+	char *at = channel->greeting + channel->filled;
+	ssize_t n = recv(channel->fd, at, sizeof channel->greeting - channel->filled, MSG_PEEK | MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n <= 0)
 		return -1;
-	channel->filled += (size_t)n;
+	const char *end = memchr(at, '\n', (size_t)n);
+	if (recv(channel->fd, at, end ? (size_t)(end + 1 - at) : (size_t)n, MSG_DONTWAIT) < 0)
+		return -1;
+	channel->filled += end ? (size_t)(end + 1 - at) : (size_t)n;
 	if (channel->greeting[channel->filled - 1] != '\n' && channel->filled < sizeof channel->greeting)
 		return 1;
 	if (channel->filled < 4 || channel->greeting[channel->filled - 1] != '\n' ||
@@ -219,19 +222,26 @@ static int queue(struct channel *channel, const void *data, size_t length, struc
 struct channel *channel_connect(struct loop *loop, int dirfd, unsigned port, const struct channel_callbacks *callbacks,
 				void *arg, struct err *err)
 {
+	int fd = vm_socket_connect(dirfd, VM_SOCKET_VSOCK, SOCK_STREAM, err);
+
+	return fd < 0 ? NULL : channel_open(loop, fd, port, callbacks, arg, err);
+}
+
+struct channel *channel_open(struct loop *loop, int fd, unsigned port, const struct channel_callbacks *callbacks,
+			     void *arg, struct err *err)
+{
 	struct channel *channel = calloc(1, sizeof *channel);
 	char line[32];
 
 	if (!channel) {
+		close(fd);
 		err_set(err, ENOMEM, "out of memory");
 		return NULL;
 	}
 	channel->loop = loop;
 	channel->callbacks = callbacks;
 	channel->arg = arg;
-	channel->fd = vm_socket_connect(dirfd, VM_SOCKET_VSOCK, SOCK_STREAM, err);
-	if (channel->fd < 0)
-		goto failed;
+	channel->fd = fd;
 	channel->watch = loop_add_fd(loop, channel->fd, EPOLLIN, channel_ready, channel);
 	if (!channel->watch) {
 		err_set_errno(err, "cannot wait for the guest");
@@ -291,6 +301,11 @@ int channel_send_raw(struct channel *channel, uint16_t type, uint32_t id, const 
 	if (flush_out(channel) < 0)
 		return err_set(err, ECONNRESET, "the connection to the guest ended");
 	return 0;
+}
+
+size_t channel_unsent(const struct channel *channel)
+{
+	return channel->out_used - channel->out_sent;
 }
 
 int channel_take_fd(struct channel *channel)

@@ -27,6 +27,10 @@ struct channel_callbacks {
 
 struct channel *channel_connect(struct loop *loop, int dirfd, unsigned port, const struct channel_callbacks *callbacks,
 				void *arg, struct err *err);
+
+/* The same over a connection to the vsock socket that is there already, and taken. */
+struct channel *channel_open(struct loop *loop, int fd, unsigned port, const struct channel_callbacks *callbacks,
+			     void *arg, struct err *err);
 void channel_destroy(struct channel *channel); /* NULL is fine */
 
 int channel_send(struct channel *channel, uint16_t type, uint32_t id, const struct pb_msgdesc_s *fields,
@@ -38,6 +42,9 @@ int channel_send_raw(struct channel *channel, uint16_t type, uint32_t id, const 
 
 /* Reads what has arrived by now, for whoever learns in another way that the other side is gone. */
 void channel_read_pending(struct channel *channel);
+
+/* Bytes that wait for the other side to read. */
+size_t channel_unsent(const struct channel *channel);
 
 /* The fd is the caller's from here on; the channel is destroyed. */
 int channel_take_fd(struct channel *channel);

@@ -3,7 +3,8 @@
  * proxy_main.c - bulkhead-proxy: the host process that stands for one process of a container.
  *
  * bulkhead-proxy --container ID [--exec ID] --state-fd N --request-fd N --sync-fd N [--terminal-fd N] [--log-fd N]
- *                [--root-fd N] [--log-format json] [--debug] [-- MONITOR ARGUMENT...]
+ *                [--root-fd N] [--watch-network [--vhost-net] [--resolv-fd N]] [--log-format json] [--debug]
+ *                [-- MONITOR ARGUMENT...]
  *
  * Its pid is the one the engine watches: it has the container's standard streams, gets its signals, ends as it ends.
  * Started by `bulkhead` alone, which has put it into its session, cgroup and network namespace (runtime/spawn.h). With
@@ -29,8 +30,8 @@
 
 struct arguments {
 	const char *container, *exec, *log_format;
-	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd, root_fd;
-	bool debug;
+	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd, root_fd, resolv_fd;
+	bool debug, watch_network, vhost_net;
 };
 
 #define FD_OPTION(name, member)                                                     \
@@ -49,6 +50,9 @@ static const struct option options[] = {
 	FD_OPTION("terminal-fd", terminal_fd),
 	FD_OPTION("log-fd", log_fd),
 	FD_OPTION("root-fd", root_fd),
+	FD_OPTION("resolv-fd", resolv_fd),
+	{ "watch-network", 0, OPTION_FLAG, offsetof(struct arguments, watch_network), NULL, "" },
+	{ "vhost-net", 0, OPTION_FLAG, offsetof(struct arguments, vhost_net), NULL, "" },
 	OPTION_END,
 };
 
@@ -99,7 +103,7 @@ static void remove_record(const struct session_settings *settings)
 static int start_monitor(char **arguments, struct session_settings *settings, int log_fd, struct err *err)
 {
 	int keep[] = { settings->state_fd, settings->request_fd, settings->sync_fd, settings->terminal_fd, log_fd,
-		       settings->root_fd };
+		       settings->root_fd,  settings->resolv_fd };
 
 	settings->monitor = monitor_start(arguments, keep, sizeof keep / sizeof keep[0], log_fd, err);
 	return settings->monitor ? 0 : -1;
@@ -132,6 +136,9 @@ int main(int argc, char **argv)
 		.sync_fd = fd_of(&arguments.sync_fd),
 		.terminal_fd = fd_of(&arguments.terminal_fd),
 		.root_fd = fd_of(&arguments.root_fd),
+		.watches_network = arguments.watch_network && monitor_count > 0,
+		.use_vhost = arguments.vhost_net,
+		.resolv_fd = fd_of(&arguments.resolv_fd),
 	};
 	if (monitor_count > 0 && start_monitor(monitor, &settings, fd_of(&arguments.log_fd), &err) < 0) {
 		report(settings.sync_fd, &err);

@@ -2,6 +2,8 @@
 #include "runtime/proxy_session.h"
 
 #include "runtime/frame.h"
+#include "runtime/net_watch.h"
+#include "runtime/network.h"
 #include "runtime/proxy_channel.h"
 #include "runtime/proxy_monitor.h"
 #include "runtime/proxy_request.h"
@@ -101,6 +103,7 @@ struct session {
 	struct loop *loop;
 	struct channel *control;
 	struct stdio *stdio;
+	struct net_watch *net; /* NULL: nothing to watch */
 	struct loop_watch *sync_watch, *signal_watch, *timer_watch;
 	int sync_fd, terminal_fd, terminal_size_fd, signal_fd, timer_fd;
 	bool got_go, handed_over, process_gone, why_is_certain;
@@ -334,6 +337,8 @@ static enum state end(struct session *s)
 
 	stdio_destroy(s->stdio); /* now, not later: whoever reads our streams waits for their end */
 	s->stdio = NULL;
+	net_watch_destroy(s->net);
+	s->net = NULL;
 	close_fd(&s->terminal_size_fd);
 	if (!s->settings->monitor)
 		return ENDED;
@@ -632,6 +637,23 @@ static int open_fds(struct session *s, struct err *err)
 	return 0;
 }
 
+/* A container runs without it, too: what its network is at `start` the command sees to. */
+static void watch_network(struct session *s)
+{
+	const struct net_watch_settings watched = {
+		.state_fd = s->settings->state_fd,
+		.use_vhost = s->settings->use_vhost,
+		.resolv_fd = s->settings->resolv_fd,
+	};
+	struct err err = ERR_INIT;
+
+	if (!s->settings->watches_network || network_is_hosts())
+		return;
+	s->net = net_watch_create(s->loop, &watched, &err);
+	if (!s->net)
+		log_warn("changes of the network will not be seen: %s", err.text);
+}
+
 static int begin(struct session *s, struct err *err)
 {
 	const struct session_settings *settings = s->settings;
@@ -643,6 +665,7 @@ static int begin(struct session *s, struct err *err)
 	s->control = channel_connect(s->loop, settings->state_fd, AGENT_PORT_CONTROL, &control_callbacks, s, err);
 	if (!s->control)
 		return -1;
+	watch_network(s);
 	set_timer(s, START_SECONDS);
 	tell_command(s, SYNC_JOINED, settings->monitor ? monitor_pid(settings->monitor) : 0, "");
 	return 0;

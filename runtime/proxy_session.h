@@ -31,6 +31,9 @@ struct session_settings {
 	int terminal_fd;         /* -1: plain streams */
 	int root_fd;             /* see runtime/proxy_root.h; -1: stays on the host's */
 	struct monitor *monitor; /* NULL: an exec */
+	/* With a monitor: keep the VM's network like that of our namespace, see runtime/net_watch.h. */
+	bool watches_network, use_vhost;
+	int resolv_fd;
 };
 
 /* Runs to the end. Returns the status as wait(2) reports it, or -1 if the process never was (already reported). */

@@ -3,12 +3,15 @@
 
 #include "runtime/agent_client.h"
 #include "runtime/container.h"
+#include "runtime/nameservers.h"
 #include "runtime/network.h"
 #include "runtime/run_hooks.h"
 #include "runtime/trace.h"
+#include "runtime/vm_socket.h"
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "common/proto.h"
 
 #include "oci/config.h"
@@ -43,15 +46,23 @@ static int attach_network(struct container *container, const struct oci_config *
 			  struct err *err)
 {
 	struct oci_host_config *host;
+	struct err ignored = ERR_INIT;
 
 	if (geteuid() != 0 || !oci_namespaces_find(&config->namespaces, CLONE_NEWNET))
 		return 0;
 	if (oci_host_config_load(OCI_HOST_CONFIG_FILE, &host, err) < 0)
 		return -1;
-	struct network network = { .dirfd = container->dirfd, .use_vhost = host->vhost_net };
+	auto_fd int resolv_fd = nameservers_open_conf(config, container->store->rootfs);
+	struct network network = {
+		.dirfd = container->dirfd,
+		.use_vhost = host->vhost_net,
+		.resolv_fd = resolv_fd,
+	};
 	oci_host_config_destroy(host);
 	int result = network_attach(&network, container->store->pid, agent, err);
 	trace_mark("network attached");
+	if (result == 0 && vm_socket_poke(container->dirfd, VM_SOCKET_PROXY, &ignored) < 0)
+		log_debug("changes of the network will not be seen: %s", ignored.text);
 	return result;
 }
 

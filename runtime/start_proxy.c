@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OWN_FDS = 6, ARGUMENTS_MAX = 24 };
+enum { OWN_FDS = 7, ARGUMENTS_MAX = 24 };
 
 /* What the proxy reads in its main. The strings live in `text`. */
 struct arguments {
@@ -60,6 +60,12 @@ static void build(const struct start_proxy *start, int sync_fd, struct arguments
 	add_fd(a, "--terminal-fd", start->terminal_fd);
 	add_fd(a, "--log-fd", start->log_fd);
 	add_fd(a, "--root-fd", start->root_fd);
+	if (start->watches_network) {
+		add_fd(a, "--resolv-fd", start->resolv_fd);
+		add(a, "--watch-network");
+		if (start->use_vhost)
+			add(a, "--vhost-net");
+	}
 	if (globals->log_format && start->log_fd == globals->log_fd) {
 		add(a, "--log-format");
 		add(a, globals->log_format);
@@ -93,8 +99,13 @@ static pid_t spawn_it(const struct start_proxy *start, int sync_fd, struct err *
 		return err_set(err, ENOMEM, "out of memory");
 	a.items = items;
 	build(start, sync_fd, &a);
-	int own[OWN_FDS] = { start->state_fd,    start->request_fd, sync_fd,
-			     start->terminal_fd, start->log_fd,     start->root_fd };
+	int own[OWN_FDS] = { start->state_fd,
+			     start->request_fd,
+			     sync_fd,
+			     start->terminal_fd,
+			     start->log_fd,
+			     start->root_fd,
+			     start->watches_network ? start->resolv_fd : -1 };
 	for (size_t i = 0; i < OWN_FDS; i++) {
 		if (own[i] >= 0)
 			fds[count++] = own[i];

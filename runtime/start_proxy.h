@@ -28,6 +28,8 @@ struct start_proxy {
 	const int *monitor_fds;
 	size_t monitor_fd_count;
 	int cgroup_fd, network_fd;
+	bool watches_network, use_vhost; /* with a monitor */
+	int resolv_fd;                   /* then: see runtime/nameservers.h; -1: none */
 	bool new_network;
 	bool has_oom_score_adj;
 	int oom_score_adj;

@@ -59,7 +59,12 @@ static int handle(struct control *control, const struct vmm_control_request *req
 	case VMM_CONTROL_ADD_NET:
 		if (fds[0] < 0)
 			return err_set(err, EBADF, "a network interface needs a descriptor");
-		return ops->add_net(control->arg, request->name, request->mac, &fds[0], &fds[1], &reply->place, err);
+		return ops->add_net(control->arg, request->name, request->arg, request->mac, &fds[0], &fds[1],
+				    &reply->place, err);
+	case VMM_CONTROL_FIND_NET:
+		return ops->find_net(control->arg, request->arg, &reply->place, err);
+	case VMM_CONTROL_REMOVE_NET:
+		return ops->remove_net(control->arg, request->arg, err);
 	case VMM_CONTROL_KILL:
 		return ops->kill(control->arg, err);
 	}

@@ -25,8 +25,10 @@ struct control_ops {
 	int (*add_share)(void *arg, const char *name, int fd /* taken */, bool read_only, struct err *err);
 	int (*remove_share)(void *arg, const char *name, struct err *err);
 	/* Takes what it sets to -1 of the two descriptors. */
-	int (*add_net)(void *arg, const char *name, const uint8_t mac[6], int *tap_fd, int *vhost_fd,
+	int (*add_net)(void *arg, const char *name, uint64_t key, const uint8_t mac[6], int *tap_fd, int *vhost_fd,
 		       struct vmm_place *place, struct err *err);
+	int (*find_net)(void *arg, uint64_t key, struct vmm_place *place, struct err *err);
+	int (*remove_net)(void *arg, uint64_t key, struct err *err);
 	int (*kill)(void *arg, struct err *err); /* the reply is sent first */
 };
 

@@ -25,12 +25,12 @@
 #include "vmm/guest_text.h"
 #include "vmm/kvm.h"
 #include "vmm/loader.h"
+#include "vmm/nets.h"
 #include "vmm/pvh.h"
 #include "vmm/sandbox.h"
 #include "vmm/serial.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtio_fs.h"
-#include "vmm/virtio_net.h"
 #include "vmm/virtio_rng.h"
 #include "vmm/virtio_vsock.h"
 
@@ -58,6 +58,7 @@ struct machine {
 
 	struct bus bus;
 	struct virtio_device *fs, *vsock; /* the bus's */
+	struct nets nets;
 	struct sandbox sandbox;
 	struct serial serial;
 	char cmdline[PVH_CMDLINE_MAX + 1];
@@ -296,17 +297,28 @@ static int control_kill(void *arg, struct err *err)
 	return 0;
 }
 
-static int control_add_net(void *arg, const char *name, const uint8_t mac[6], int *tap_fd, int *vhost_fd,
+static int control_add_net(void *arg, const char *name, uint64_t key, const uint8_t mac[6], int *tap_fd, int *vhost_fd,
 			   struct vmm_place *place, struct err *err)
 {
 	struct machine *machine = arg;
-	struct virtio_device *net = virtio_net_create(machine->loop, mac, take_fd(tap_fd), take_fd(vhost_fd), err);
-	int n = bus_add(&machine->bus, net, err);
 
-	if (n < 0)
+	if (nets_add(&machine->nets, key, mac, take_fd(tap_fd), take_fd(vhost_fd), place, err) < 0)
 		return err_wrap(err, "interface %s", name);
-	*place = (struct vmm_place){ .address = bus_address((unsigned)n), .irq = bus_pin(&machine->bus, (unsigned)n) };
 	return 0;
+}
+
+static int control_find_net(void *arg, uint64_t key, struct vmm_place *place, struct err *err)
+{
+	struct machine *machine = arg;
+
+	return nets_find(&machine->nets, key, place, err);
+}
+
+static int control_remove_net(void *arg, uint64_t key, struct err *err)
+{
+	struct machine *machine = arg;
+
+	return nets_remove(&machine->nets, key, err);
 }
 
 static const struct control_ops control_ops = {
@@ -316,6 +328,8 @@ static const struct control_ops control_ops = {
 	.add_share = control_add_share,
 	.remove_share = control_remove_share,
 	.add_net = control_add_net,
+	.find_net = control_find_net,
+	.remove_net = control_remove_net,
 	.kill = control_kill,
 };
 
@@ -355,6 +369,7 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 	struct bus *bus = &machine->bus;
 
 	bus_init(bus, &machine->kvm, machine->loop, &machine->memory);
+	nets_init(&machine->nets, bus);
 	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, err);
 	if (bus_add(bus, machine->fs, err) < 0)
 		return -1;

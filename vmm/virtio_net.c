@@ -368,6 +368,45 @@ static bool prepare_tap(int fd)
 	return knows_uso;
 }
 
+void virtio_net_unplug(struct virtio_device *device)
+{
+	struct virtio_net *net = net_of(device);
+
+	pthread_mutex_lock(&device->lock);
+	loop_remove(net->loop, net->watch);
+	net->watch = NULL;
+	if (net->vhost && device->active)
+		net_vhost_stop(net->vhost);
+	net_vhost_destroy(net->vhost);
+	net->vhost = NULL;
+	close_fd(&net->tap_fd);
+	pthread_mutex_unlock(&device->lock);
+}
+
+bool virtio_net_replug(struct virtio_device *device, const uint8_t mac[6], int *tap_fd, int *vhost_fd)
+{
+	struct virtio_net *net = net_of(device);
+	struct err ignored = ERR_INIT;
+	bool is_done = false;
+
+	pthread_mutex_lock(&device->lock);
+	if (device->active || net->tap_fd >= 0)
+		goto out;
+	if (*vhost_fd >= 0)
+		net->vhost = net_vhost_create(take_fd(vhost_fd), &ignored);
+	else
+		net->watch = loop_add_fd(net->loop, *tap_fd, 0, tap_readable, net);
+	is_done = net->vhost || net->watch;
+	if (is_done) {
+		net->tap_fd = take_fd(tap_fd);
+		(void)prepare_tap(net->tap_fd); /* the same kernel's, so it offers what it offered before */
+		memcpy(net->mac, mac, MAC_SIZE);
+	}
+out:
+	pthread_mutex_unlock(&device->lock);
+	return is_done;
+}
+
 struct virtio_device *virtio_net_create(struct loop *loop, const uint8_t mac[6], int tap_fd, int vhost_fd,
 					struct err *err)
 {

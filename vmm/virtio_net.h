@@ -5,6 +5,7 @@
 #ifndef BULKHEAD_VIRTIO_NET_H
 #define BULKHEAD_VIRTIO_NET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -17,5 +18,14 @@ struct virtio_device;
  */
 struct virtio_device *virtio_net_create(struct loop *loop, const uint8_t mac[6], int tap_fd, int vhost_fd,
 					struct err *err);
+
+/* The wire is pulled: lets go of tap and vhost-net. The guest may go on using the device, to no effect. */
+void virtio_net_unplug(struct virtio_device *device);
+
+/*
+ * Another wire for a device that was unplugged, of the same kind (with or without vhost-net). Takes both descriptors
+ * (sets them to -1) and returns true; false: the guest has not let go of the device yet, or the kernel refuses.
+ */
+bool virtio_net_replug(struct virtio_device *device, const uint8_t mac[6], int *tap_fd, int *vhost_fd);
 
 #endif

@@ -48,10 +48,12 @@ enum vmm_control_op {
 	VMM_CONTROL_REMOVE_SHARE = 5, /* name: no new look-ups; open files go on */
 	VMM_CONTROL_KILL = 6,         /* end the VM at once */
 	/*
-	 * A network interface: name (for messages), mac; the fd of a tap, and perhaps one of /dev/vhost-net. The reply
-	 * has the place where the guest finds it.
+	 * A network interface: name (for messages), mac, arg: a number that means this interface from now on; the fd
+	 * of a tap, and perhaps one of /dev/vhost-net. The reply has the place where the guest finds it.
 	 */
 	VMM_CONTROL_ADD_NET = 7,
+	VMM_CONTROL_FIND_NET = 8,   /* arg: the interface; the reply has its place; ENOENT: not one of this VM's */
+	VMM_CONTROL_REMOVE_NET = 9, /* arg: the interface, which the guest has let go of */
 };
 
 struct vmm_control_request {

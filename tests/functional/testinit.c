@@ -1256,6 +1256,24 @@ static int cmd_answer(char **args)
 	}
 }
 
+static int cmd_ask(char **args)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(args[1])) };
+	struct timeval limit = { .tv_sec = 5 };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char bytes[2048];
+
+	if (fd < 0 || inet_pton(AF_INET, args[0], &address.sin_addr) != 1 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+	    sendto(fd, args[2], strlen(args[2]), 0, (struct sockaddr *)&address, sizeof address) < 0)
+		return failed(args[0]);
+	ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+	if (n < 0)
+		return failed(args[0]);
+	printf("%.*s\n", (int)n, bytes);
+	return 0;
+}
+
 static void print_sockaddr(const char *which, const struct sockaddr_storage *address, socklen_t length)
 {
 	char host[128], port[32];
@@ -1308,6 +1326,7 @@ static const struct command {
 	{ "answer", 2, cmd_answer, "PORT TEXT: UDP, for ever; the text for each packet" },
 	{ "appendfile", 2, cmd_appendfile, "PATH TEXT" },
 	{ "args", 0, cmd_args, "...: each in brackets, on its own line" },
+	{ "ask", 3, cmd_ask, "ADDRESS PORT TEXT: UDP; prints the answer" },
 	{ "burncpu", 1, cmd_burncpu, "SECONDS" },
 	{ "burnmem", 1, cmd_burnmem, "MIB [SECONDS]: touch it, keep it" },
 	{ "caps", 0, cmd_caps, "the five sets in hex, as /proc names them" },

@@ -26,6 +26,10 @@ struct fixture {
 	/* what the machine was asked for */
 	char done[64], share[VMM_NAME_MAX];
 	bool read_only, fd_was_good;
+	uint64_t key;
+	uint8_t mac[6];
+	int tap, vhost; /* what came: 1, or 0 for none */
+	bool takes_tap;
 };
 
 static int note_pause(void *arg, struct err *err)
@@ -70,6 +74,44 @@ static int note_remove_share(void *arg, const char *name, struct err *err)
 	return 0;
 }
 
+static int note_add_net(void *arg, const char *name, uint64_t key, const uint8_t mac[6], int *tap_fd, int *vhost_fd,
+			struct vmm_place *place, struct err *err)
+{
+	struct fixture *f = arg;
+
+	strcpy(f->done, "add net");
+	strcpy(f->share, name);
+	f->key = key;
+	memcpy(f->mac, mac, sizeof f->mac);
+	f->tap = *tap_fd >= 0;
+	f->vhost = *vhost_fd >= 0;
+	if (f->takes_tap)
+		close_fd(tap_fd);
+	if (key == 99)
+		return err_set(err, ENOSPC, "no room for interface %s", name);
+	*place = (struct vmm_place){ .address = 0xd0003000, .irq = 9 };
+	return 0;
+}
+
+static int find_net(void *arg, uint64_t key, struct vmm_place *place, struct err *err)
+{
+	(void)arg;
+	if (key != 5)
+		return err_set(err, ENOENT, "none");
+	place->address = 0xd0004000;
+	return 0;
+}
+
+static int note_remove_net(void *arg, uint64_t key, struct err *err)
+{
+	struct fixture *f = arg;
+
+	(void)err;
+	strcpy(f->done, "remove net");
+	f->key = key;
+	return 0;
+}
+
 static int note_kill(void *arg, struct err *err)
 {
 	(void)err;
@@ -83,6 +125,9 @@ static const struct control_ops ops = {
 	.stats = give_stats,
 	.add_share = note_add_share,
 	.remove_share = note_remove_share,
+	.add_net = note_add_net,
+	.find_net = find_net,
+	.remove_net = note_remove_net,
 	.kill = note_kill,
 };
 
@@ -213,6 +258,53 @@ static void test_control_share_comes_with_its_descriptor(void **state)
 	assert_int_equal(open_fds(), before);
 }
 
+static void test_control_network_interface_comes_with_its_descriptors(void **state)
+{
+	struct fixture *f = *state;
+	struct vmm_control_request request = {
+		.op = VMM_CONTROL_ADD_NET,
+		.arg = 7,
+		.name = "eth0",
+		.mac = { 2, 0, 0, 0, 0, 9 },
+	};
+	unsigned before = open_fds();
+
+	struct vmm_control_reply reply = ask(f, &request, 1);
+	assert_int_equal(reply.code, 0);
+	assert_int_equal(reply.place.address, 0xd0003000);
+	assert_int_equal(reply.place.irq, 9);
+	assert_string_equal(f->share, "eth0");
+	assert_int_equal(f->key, 7);
+	assert_memory_equal(f->mac, request.mac, 6);
+	assert_true(f->tap && !f->vhost);
+	/* With vhost-net, and whatever the machine takes or leaves, nothing stays open. */
+	assert_int_equal(ask(f, &request, 2).code, 0);
+	assert_true(f->tap && f->vhost);
+	f->takes_tap = true;
+	assert_int_equal(ask(f, &request, 3).code, 0);
+	request.arg = 99;
+	reply = ask(f, &request, 2);
+	assert_int_equal(reply.code, ENOSPC);
+	assert_string_equal(reply.text, "no room for interface eth0");
+	assert_int_equal(open_fds(), before);
+	/* Without any it does not get as far as the machine. */
+	strcpy(f->done, "");
+	assert_int_equal(ask(f, &request, 0).code, EBADF);
+	assert_string_equal(f->done, "");
+}
+
+static void test_control_network_interface_is_found_and_removed(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_FIND_NET, .arg = 5 }, 0).place.address,
+			 0xd0004000);
+	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_FIND_NET, .arg = 6 }, 0).code, ENOENT);
+	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_REMOVE_NET, .arg = 5 }, 0).code, 0);
+	assert_string_equal(f->done, "remove net");
+	assert_int_equal(f->key, 5);
+}
+
 static void test_control_odd_packets_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -256,9 +348,13 @@ static void test_control_too_many_connections_are_closed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_control_requests_reach_the_machine),      TEST(test_control_error_text_reaches_the_peer),
-		TEST(test_control_share_comes_with_its_descriptor), TEST(test_control_odd_packets_are_refused),
+		TEST(test_control_requests_reach_the_machine),
+		TEST(test_control_error_text_reaches_the_peer),
+		TEST(test_control_share_comes_with_its_descriptor),
+		TEST(test_control_odd_packets_are_refused),
 		TEST(test_control_too_many_connections_are_closed),
+		TEST(test_control_network_interface_comes_with_its_descriptors),
+		TEST(test_control_network_interface_is_found_and_removed),
 	};
 
 	return cmocka_run_group_tests_name("control", tests, NULL, NULL);

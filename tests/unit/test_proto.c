@@ -94,6 +94,10 @@ static const struct {
 	{ PROTO_NET_ADD_REPLY, 33, 0, "net add reply" },
 	{ PROTO_NET_REMOVE, 34, 64, "net remove" },
 	{ PROTO_NET_REMOVE_REPLY, 35, 0, "net remove reply" },
+	{ PROTO_LOOKUP, 36, 4101, "lookup" },
+	{ PROTO_LOOKUP_REPLY, 37, 65535, "lookup reply" },
+	{ PROTO_RESOLVER, 38, 64, "resolver" },
+	{ PROTO_RESOLVER_REPLY, 39, 0, "resolver reply" },
 };
 
 static void test_proto_every_type_has_its_number_name_and_bound(void **state)

@@ -238,6 +238,60 @@ static void test_virtio_net_tap_that_goes_is_survived(void **state)
 	assert_true(driver_take(&f->driver, TX, NULL, NULL));
 }
 
+static void test_virtio_net_unplugged_device_does_nothing_and_takes_another_wire(void **state)
+{
+	struct fixture *f = *state;
+	struct virtio_device *device = f->driver.device;
+	static const uint8_t other_mac[6] = { 2, 0, 0, 0, 0, 8 };
+	uint8_t got[256];
+	int pair[2], none = -1;
+
+	offer_buffers(f, 100);
+	virtio_net_unplug(device);
+	assert_int_equal(recv(f->wire, got, sizeof got, 0), 0); /* our end of the old wire is closed */
+	send_packet(f, &(struct net_header){ 0 }, 60);
+	assert_true(driver_take(&f->driver, TX, NULL, NULL));
+	run_loop(f);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	/* Not while the guest uses the device. */
+	assert_false(virtio_net_replug(device, other_mac, &pair[0], &none));
+	assert_true(pair[0] >= 0);
+	driver_reset(&f->driver);
+	assert_true(virtio_net_replug(device, other_mac, &pair[0], &none));
+	assert_int_equal(pair[0], -1);
+	close(f->wire);
+	f->wire = pair[1];
+	device->ops->config_read(device, 0, got, sizeof other_mac);
+	assert_memory_equal(got, other_mac, sizeof other_mac);
+	driver_activate(&f->driver, FEATURES, 256);
+	send_packet(f, &(struct net_header){ 0 }, 60);
+	assert_int_equal(recv(f->wire, got, sizeof got, 0), HEADER + 60);
+	offer_buffers(f, 100);
+	arrive(f, 60, 0x66);
+	run_loop(f);
+	assert_true(driver_take(&f->driver, RX, NULL, NULL));
+}
+
+/* More than one call takes is left for the next one: the loop's other work comes in between. */
+static void test_virtio_net_flood_is_sent_in_turns(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t address = driver_alloc(&f->driver, HEADER + 60);
+	unsigned sent = 0, taken = 0;
+	uint8_t got[256];
+
+	memset(driver_at(&f->driver, address), 0, HEADER + 60);
+	for (int i = 0; i < 200; i++)
+		driver_put(&f->driver, TX, 1, &(struct driver_segment){ address, HEADER + 60, false });
+	driver_kick(&f->driver, TX);
+	while (recv(f->wire, got, sizeof got, 0) > 0)
+		sent++;
+	assert_in_range(sent, 1, 64);
+	while (driver_take(&f->driver, TX, NULL, NULL))
+		taken++;
+	assert_in_range(taken, sent, 64);
+}
+
 static void test_virtio_net_config_is_the_mac(void **state)
 {
 	struct fixture *f = *state;
@@ -299,6 +353,8 @@ int main(void)
 		NET_TEST(test_virtio_net_broken_ring_fails_the_device),
 		NET_TEST(test_virtio_net_reset_forgets_held_buffers),
 		NET_TEST(test_virtio_net_tap_that_goes_is_survived),
+		NET_TEST(test_virtio_net_unplugged_device_does_nothing_and_takes_another_wire),
+		NET_TEST(test_virtio_net_flood_is_sent_in_turns),
 		NET_TEST(test_virtio_net_config_is_the_mac),
 		cmocka_unit_test(test_net_header_table),
 	};
