@@ -80,8 +80,11 @@ void power_off(struct agent *agent)
 	snprintf(shares, sizeof shares, "%s/shares", agent->run_dir);
 	if (agent->finished_boot) {
 #ifndef AGENT_TEST
-		/* What is written belongs to the host's files. */
-		sync();
+		/*
+		 * No sync: it would flush whole file systems of the host, for as long as that takes, and the end of a
+		 * container waits for no disk. There is no write-back cache; pages changed through mappings were
+		 * written when the mappings went with their processes, and what is left is when the share goes.
+		 */
 		if (umount2(shares, 0) < 0)
 			log_debug("unmounting the shares: %s", strerror(errno));
 #endif
