@@ -226,6 +226,7 @@ const struct command cmd_check = {
 	.operands = "",
 	.summary = "say whether this host can run containers, and what is missing",
 	.run = run,
+	.stateless = true,
 	.options = options,
 	.options_size = sizeof(struct check_options),
 };

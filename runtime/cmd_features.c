@@ -21,4 +21,5 @@ const struct command cmd_features = {
 	.operands = "",
 	.summary = "print what this runtime can do, as JSON",
 	.run = run,
+	.stateless = true,
 };

@@ -53,6 +53,7 @@ const struct command cmd_spec = {
 	.operands = "",
 	.summary = "write a config.json to begin with",
 	.run = run,
+	.stateless = true,
 	.options = options,
 	.options_size = sizeof(struct spec_options),
 };

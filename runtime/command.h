@@ -17,7 +17,7 @@ struct err;
 
 /* The options before the verb. */
 struct globals {
-	const char *root; /* never NULL: where the state directories are */
+	const char *root; /* where the state directories are; NULL only for a stateless verb */
 	const char *log, *log_format;
 	const char *rootless, *cgroup_manager;
 	const char *trace;
@@ -41,6 +41,7 @@ struct command {
 	size_t options_size;
 	int operands_min, operands_max; /* max -1: any number */
 	bool stops_at_operand;          /* what follows the first operand is the container's */
+	bool stateless;                 /* has to do with no container: works where there is no place for one */
 	int failure_status;             /* 0: 1 */
 	const char *refusal;            /* not there yet: all it does, --help included, is to say so */
 };

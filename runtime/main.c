@@ -190,7 +190,7 @@ static int run(struct globals *globals, int argc, char **argv, int *failure_stat
 		return err_set(err, ENOSYS, "%s", command->refusal);
 	if (command->failure_status)
 		*failure_status = command->failure_status;
-	if (statedir_default_root(&globals->root, err) < 0)
+	if (!command->stateless && statedir_default_root(&globals->root, err) < 0)
 		return -1;
 	trace_open(globals->trace);
 	int result = run_command(globals, command, count - 1, operands + 1, err);
