@@ -8,8 +8,8 @@
 #include "runtime/nameservers.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
+#include "runtime/proxy_root.h"
 #include "runtime/run_hooks.h"
-#include "runtime/share.h"
 #include "runtime/start_proxy.h"
 #include "runtime/statedir.h"
 #include "runtime/trace.h"
@@ -161,14 +161,14 @@ static int open_network(struct creation *c, struct err *err)
 	return 0;
 }
 
-/* Once more, for the proxy; only root can give it a mount namespace, and only root's engines enter that. */
+/* The shares once more, for the proxy; only root can give it a mount namespace, and only root's engines enter that. */
 static void open_root(struct creation *c)
 {
 	struct err why = ERR_INIT;
 
 	if (geteuid() != 0 || !c->shares.items[0].path)
 		return;
-	c->root_fd = share_clone(&c->shares.items[0], &why);
+	c->root_fd = proxy_root_pack(&c->shares, &c->description.container, &why);
 	if (c->root_fd < 0)
 		log_debug("the proxy stays in this mount namespace: %s", why.text);
 }

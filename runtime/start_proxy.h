@@ -22,7 +22,7 @@ struct start_proxy {
 	int state_fd, request_fd;
 	int terminal_fd; /* the slave, -1: none */
 	int log_fd;      /* where the proxy logs */
-	int root_fd;     /* the container's root, for the proxy's mount namespace; -1: none */
+	int root_fd;     /* see runtime/proxy_root.h; -1: none */
 	/* The monitor's program and arguments, NULL-terminated, and what it inherits; NULL for an exec. */
 	char **monitor_arguments;
 	const int *monitor_fds;
