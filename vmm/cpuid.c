@@ -4,8 +4,10 @@
 #include "common/auto.h"
 #include "common/err.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <linux/kvm.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 /* Leaves and bits: Intel SDM volume 2 (CPUID), AMD APM volume 3 appendix E. */
@@ -127,6 +129,37 @@ void cpuid_tailor(struct kvm_cpuid2 *cpuid, unsigned count, bool has_tsc_deadlin
 	}
 	if (has_topology_leaf)
 		add_topology(cpuid, count);
+}
+
+/*
+ * KVM on a processor that QEMU emulates is not told when a guest writes XCR0 (XSETBV is not intercepted, at least up to
+ * 7.2), so leaf 0xd says the wrong size and a Linux guest gives XSAVE up with a warning that takes a twentieth of its
+ * boot. It better does not look.
+ */
+bool cpuid_host_loses_xcr0(void)
+{
+	unsigned eax, ebx, ecx, edx;
+	char name[12];
+
+	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & BIT(31)))
+		return false;
+	__cpuid(0x40000000, eax, ebx, ecx, edx);
+	memcpy(name, &ebx, 4);
+	memcpy(name + 4, &ecx, 4);
+	memcpy(name + 8, &edx, 4);
+	return !memcmp(name, "TCGTCGTCGTCG", sizeof name);
+}
+
+void cpuid_hide_xsave(struct kvm_cpuid2 *cpuid)
+{
+	for (unsigned i = 0; i < cpuid->nent; i++) {
+		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+
+		if (entry->function == 0x1)
+			entry->ecx &= ~(BIT(26) | BIT(28)); /* XSAVE, and AVX, which needs it */
+		else if (entry->function == 0xd)
+			entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+	}
 }
 
 void cpuid_set_index(struct kvm_cpuid2 *cpuid, unsigned index)

@@ -20,6 +20,10 @@ struct kvm_cpuid2 *cpuid_supported(int kvm_fd, struct err *err);
 /* Once for each VM: the parts that are the same for all vCPUs. */
 void cpuid_tailor(struct kvm_cpuid2 *cpuid, unsigned count, bool has_tsc_deadline);
 
+/* Whether this host's KVM cannot offer XSAVE to a guest though it says so; then hide it. */
+bool cpuid_host_loses_xcr0(void);
+void cpuid_hide_xsave(struct kvm_cpuid2 *cpuid);
+
 /* For each vCPU, before it is given to that vCPU: the parts that hold its APIC id. */
 void cpuid_set_index(struct kvm_cpuid2 *cpuid, unsigned index);
 

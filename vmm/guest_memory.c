@@ -10,17 +10,23 @@
 #define HUGE_PAGE (2ull << 20)
 #define SIZE_LIMIT (1ull << 40) /* far above any host we know, far below where the sums here could wrap */
 
+static const uint64_t first_given[] = { 0, 8ull << 20 };
+
 /*
- * Small pages, unless asked otherwise: a huge page stays whole for as long as the guest uses 4 KiB of it. The exception
- * is where a Linux guest puts its array of struct page, 1/64 of all memory: in one piece, 2 MiB aligned, as high as it
- * fits below what else it takes before that. It fills the array at boot, so huge pages cost no memory there and save
- * 511 exits for each 128 MiB of size.
+ * Small pages, unless asked otherwise: a huge page stays whole for as long as the guest uses 4 KiB of it. The exceptions
+ * are where a Linux guest uses nearly all 4 KiB pages of 2 MiB before its first process runs, so that huge pages cost
+ * little memory and each saves up to 511 exits: its array of struct page, 1/64 of all memory, which it puts in one
+ * piece, 2 MiB aligned, as high as it fits below what else it takes before that; and the two stretches of low memory
+ * that its page allocator gives out first. The loader adds the kernel's own (kernel_pages.h).
  */
 static void choose_page_size(const struct guest_range *range, uint64_t total, bool is_last)
 {
 	uint64_t array = (total / 64 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 
 	madvise(range->host, range->size, MADV_NOHUGEPAGE);
+	for (unsigned i = 0; i < sizeof first_given / sizeof *first_given; i++)
+		if (range->start <= first_given[i] && range->size >= first_given[i] - range->start + HUGE_PAGE)
+			madvise(range->host + (first_given[i] - range->start), HUGE_PAGE, MADV_HUGEPAGE);
 	if (is_last && range->size >= array + 2 * HUGE_PAGE)
 		madvise(range->host + range->size - HUGE_PAGE - array, array, MADV_HUGEPAGE);
 }

@@ -2,7 +2,9 @@
 #include "vmm/loader.h"
 
 #include "common/err.h"
+#include "vmm/boot_params.h"
 #include "vmm/guest_memory.h"
+#include "vmm/kernel_pages.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -12,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SEGMENTS_MAX = 32, NOTES_MAX = 4096, NOTE_PVH_ENTRY = 18 };
+enum { SEGMENTS_MAX = 32, COPY_STEP = 1024 };
 
 /*
  * What a kernel was seen to need beside its image and the initramfs (twice: once packed, once unpacked) to reach its
@@ -82,15 +84,54 @@ static int place(const struct guest_memory *memory, int fd, uint64_t offset, uin
 }
 
 /*
- * A kernel writes to nearly all of its data while it boots. Copying those pages now, in one go, is cheaper than letting
- * each be mapped from the file at the first read and copied at the first write: two exits of the guest and a flush of
- * its TLB. Hosts before Linux 5.14 can't; nothing depends on it.
+ * Copies `length` bytes of the file at `offset` to `host`. From a mapping, in small steps: a read would have the host's
+ * kernel copy them byte by byte on some processors, and so would memcpy if it were told how much there is.
  */
-static void copy_pages_now(const struct guest_memory *memory, uint64_t address, uint64_t length)
+static int copy_in(int fd, uint64_t offset, uint8_t *host, uint64_t length, const char *what, struct err *err)
 {
-	uint64_t start = page_down(address), end = page_up(address + length);
+	uint64_t before = offset % GUEST_PAGE;
+	const uint8_t *from = mmap(NULL, before + length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, (off_t)(offset - before));
 
-	madvise(guest_memory_at(memory, start, end - start), end - start, MADV_POPULATE_WRITE);
+	if (from == MAP_FAILED)
+		return err_set_errno(err, "cannot map %s", what);
+	for (uint64_t done = 0; done < length; done += COPY_STEP)
+		memcpy(host + done, from + before + done, length - done < COPY_STEP ? length - done : COPY_STEP);
+	munmap((void *)from, before + length);
+	return 0;
+}
+
+/* The part of a segment that comes from the file, each 2 MiB as kernel_pages.h says. */
+static int place_segment(const struct guest_memory *memory, int fd, const Elf64_Phdr *segment,
+			 const struct kernel_pages *pages, struct err *err)
+{
+	uint64_t step;
+
+	for (uint64_t done = 0; done < segment->p_filesz; done += step) {
+		uint64_t address = segment->p_paddr + done, left = segment->p_filesz - done;
+		int failed;
+
+		step = KERNEL_PAGE - address % KERNEL_PAGE;
+		if (step > left)
+			step = left;
+		failed = kernel_pages_is_written(pages, address) ?
+				 copy_in(fd, segment->p_offset + done, guest_memory_at(memory, address, step), step,
+					 "the kernel", err) :
+				 place(memory, fd, segment->p_offset + done, address, step, "the kernel", err);
+		if (failed)
+			return -1;
+	}
+	return 0;
+}
+
+/* Before anything is placed: a mapping of a file has no huge pages. */
+static void ask_for_huge_pages(const struct guest_memory *memory, const struct kernel_pages *pages)
+{
+	for (uint64_t address = 0; address < KERNEL_PAGES_COUNT * KERNEL_PAGE; address += KERNEL_PAGE) {
+		void *host = guest_memory_at(memory, address, KERNEL_PAGE);
+
+		if (host && kernel_pages_is_written(pages, address))
+			madvise(host, KERNEL_PAGE, MADV_HUGEPAGE);
+	}
 }
 
 /* --- the kernel -------------------------------------------------------------------------------------------- */
@@ -131,43 +172,13 @@ static int check_segment(const struct guest_memory *memory, const Elf64_Phdr *se
 	return 0;
 }
 
-/* Looks for the note that holds the 32-bit entry. 1: found, 0: not here, -1: error. */
-static int read_entry(int fd, const Elf64_Phdr *segment, uint64_t *entry, struct err *err)
-{
-	_Alignas(Elf64_Nhdr) uint8_t notes[NOTES_MAX];
-	uint64_t size = segment->p_filesz < sizeof notes ? segment->p_filesz : sizeof notes;
-
-	if (read_all(fd, notes, size, segment->p_offset, "the kernel", err))
-		return -1;
-	for (uint64_t at = 0; size - at >= sizeof(Elf64_Nhdr);) {
-		Elf64_Nhdr note;
-		uint64_t name, value, next;
-
-		memcpy(&note, notes + at, sizeof note);
-		/* 32-bit sizes in 64-bit sums: nothing wraps. */
-		name = at + sizeof note;
-		value = name + ((note.n_namesz + 3ull) & ~3ull);
-		next = value + ((note.n_descsz + 3ull) & ~3ull);
-		if (next > size)
-			break;
-		if (note.n_type == NOTE_PVH_ENTRY && note.n_namesz == 4 && !memcmp(notes + name, "Xen", 4) &&
-		    (note.n_descsz == 4 || note.n_descsz == 8)) {
-			*entry = 0;
-			memcpy(entry, notes + value, note.n_descsz);
-			return 1;
-		}
-		at = next;
-	}
-	return 0;
-}
-
 int loader_load_kernel(const struct guest_memory *memory, int fd, struct loaded_image *out, struct err *err)
 {
 	Elf64_Phdr segments[SEGMENTS_MAX];
+	struct kernel_pages pages;
 	Elf64_Ehdr header;
-	uint64_t file, entry = 0;
 	bool entry_is_loaded = false;
-	int found = 0;
+	uint64_t file;
 
 	*out = (struct loaded_image){ .start = UINT64_MAX };
 	if (file_size(fd, "the kernel", &file, err) || read_all(fd, &header, sizeof header, 0, "the kernel", err) ||
@@ -175,33 +186,30 @@ int loader_load_kernel(const struct guest_memory *memory, int fd, struct loaded_
 	    read_all(fd, segments, header.e_phnum * sizeof *segments, header.e_phoff, "the kernel", err))
 		return -1;
 	/* Look at everything before anything is mapped. */
-	for (unsigned i = 0; i < header.e_phnum; i++) {
+	for (unsigned i = 0; i < header.e_phnum; i++)
 		if (check_segment(memory, &segments[i], file, err))
 			return -1;
-		if (segments[i].p_type == PT_NOTE && !found && (found = read_entry(fd, &segments[i], &entry, err)) < 0)
-			return -1;
-	}
-	if (!found)
-		return err_set(err, ENOEXEC, "the kernel has no PVH entry; it needs CONFIG_PVH=y");
+	kernel_pages_find(fd, &header, segments, &pages);
+	ask_for_huge_pages(memory, &pages);
 	for (unsigned i = 0; i < header.e_phnum; i++) {
 		const Elf64_Phdr *segment = &segments[i];
 
 		if (segment->p_type != PT_LOAD || !segment->p_memsz)
 			continue;
-		if (place(memory, fd, segment->p_offset, segment->p_paddr, segment->p_filesz, "the kernel", err))
+		if (place_segment(memory, fd, segment, &pages, err))
 			return -1;
-		if (segment->p_flags & PF_W && segment->p_filesz)
-			copy_pages_now(memory, segment->p_paddr, segment->p_filesz);
 		if (segment->p_paddr < out->start)
 			out->start = segment->p_paddr;
 		if (segment->p_paddr + segment->p_memsz > out->end)
 			out->end = segment->p_paddr + segment->p_memsz;
-		if (entry >= segment->p_paddr && entry - segment->p_paddr < segment->p_filesz)
+		if (header.e_entry >= segment->p_paddr && header.e_entry - segment->p_paddr < segment->p_filesz)
 			entry_is_loaded = true;
 	}
-	if (!entry_is_loaded || entry > UINT32_MAX)
-		return err_set(err, ENOEXEC, "the kernel's PVH entry lies outside of what is loaded");
-	out->entry = (uint32_t)entry;
+	if (!entry_is_loaded)
+		return err_set(err, ENOEXEC, "the kernel's entry lies outside of what is loaded");
+	if (out->end > BOOT_MAPPED)
+		return err_set(err, ENOEXEC, "the kernel wants to be loaded above 1 GiB");
+	out->entry = header.e_entry;
 	return 0;
 }
 

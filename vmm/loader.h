@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * loader.h - puts an uncompressed kernel (ELF, with a PVH entry) and an initramfs into guest memory.
+ * loader.h - puts an uncompressed kernel (ELF, entered in 64-bit mode) and an initramfs into guest memory.
  *
  * Whole pages are mapped privately from the files, so that VMs share them until the guest writes; what is not whole
- * pages is copied. The files come from the operator, but every number in them is checked against the file and the
+ * pages, and what the guest will write to anyway (kernel_pages.h), is copied. The files come from the operator, but every number in them is checked against the file and the
  * memory before it is used. Until the VM ends the files must not shrink.
  */
 #ifndef BULKHEAD_LOADER_H
@@ -14,11 +14,11 @@
 struct err;
 struct guest_memory;
 
-#define LOADER_KERNEL_MIN 0x100000ull /* nothing is loaded below: the start information is there (pvh.h, mptable.h) */
+#define LOADER_KERNEL_MIN 0x100000ull /* nothing is loaded below: what it finds at its start is there (boot_params.h, mptable.h) */
 
 struct loaded_image {
 	uint64_t start, end; /* guest physical, end exclusive */
-	uint32_t entry;      /* of a kernel */
+	uint64_t entry;      /* of a kernel */
 };
 
 int loader_load_kernel(const struct guest_memory *memory, int fd, struct loaded_image *out, struct err *err);

@@ -4,7 +4,7 @@
  *
  * Guest physical memory:
  *
- *     0x00006000           start information (pvh.h)
+ *     0x00005000 ...       start information, page tables (boot_params.h)
  *     0x0009fc00           processors and interrupts (mptable.h)
  *     0x00100000 ...       the kernel, where its headers want it; the initramfs at the end of low memory (loader.h)
  *     0xd0000000 + n * 4K  registers of virtio device n, interrupt 6 + n (bus.h)
@@ -18,6 +18,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "vmm/boot_params.h"
 #include "vmm/bus.h"
 #include "vmm/control.h"
 #include "vmm/event.h"
@@ -26,7 +27,6 @@
 #include "vmm/kvm.h"
 #include "vmm/loader.h"
 #include "vmm/nets.h"
-#include "vmm/pvh.h"
 #include "vmm/sandbox.h"
 #include "vmm/serial.h"
 #include "vmm/vcpu.h"
@@ -61,7 +61,7 @@ struct machine {
 	struct nets nets;
 	struct sandbox sandbox;
 	struct serial serial;
-	char cmdline[PVH_CMDLINE_MAX + 1];
+	char cmdline[BOOT_CMDLINE_MAX + 1];
 
 	int event_fd;  /* not owned */
 	int notice_fd; /* eventfd: a vCPU thread has something for the loop */
@@ -406,7 +406,7 @@ static int load(struct machine *machine, const struct machine_config *config, st
 	if (loader_check_room(&machine->memory, kernel, &initrd, err))
 		return -1;
 	mptable_write(&machine->memory, config->vcpus, bus_pins(&machine->bus) | 1u << TIMER_PIN | 1u << SANDBOX_IRQ);
-	return pvh_write(&machine->memory, has_initrd ? &initrd : NULL, machine->cmdline, err);
+	return boot_params_write(&machine->memory, has_initrd ? &initrd : NULL, machine->cmdline, err);
 }
 
 static int build(struct machine *machine, const struct machine_config *config, struct err *err)
@@ -426,7 +426,7 @@ static int build(struct machine *machine, const struct machine_config *config, s
 	if (kvm_set_memory(&machine->kvm, &machine->memory, err))
 		return -1;
 	machine->vcpus =
-		vcpus_create(&machine->kvm, config->vcpus, kernel.entry, PVH_START_INFO, &vcpu_callbacks, machine, err);
+		vcpus_create(&machine->kvm, config->vcpus, kernel.entry, &vcpu_callbacks, machine, err);
 	if (!machine->vcpus)
 		return -1;
 	if (config->control_fd >= 0) {
@@ -452,8 +452,8 @@ struct machine *machine_create(const struct machine_config *config, struct err *
 	serial_init(&machine->serial);
 	sandbox_init(&machine->sandbox, &machine->memory);
 	snprintf(machine->cmdline, sizeof machine->cmdline, "%s", config->cmdline);
-	if (strlen(config->cmdline) > PVH_CMDLINE_MAX)
-		err_set(err, E2BIG, "the kernel command line is longer than %u bytes", PVH_CMDLINE_MAX);
+	if (strlen(config->cmdline) > BOOT_CMDLINE_MAX)
+		err_set(err, E2BIG, "the kernel command line is longer than %d bytes", BOOT_CMDLINE_MAX);
 	else if (!build(machine, config, err)) {
 		machine->loaded_ns = event_now();
 		return machine;

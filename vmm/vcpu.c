@@ -9,6 +9,7 @@
 #include "common/auto.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "vmm/boot_params.h"
 #include "vmm/cpuid.h"
 #include "vmm/kvm.h"
 
@@ -78,17 +79,17 @@ static void set_msrs(struct vcpu *vcpu)
 		log_debug("vCPU %u: KVM takes no memory type", vcpu->index);
 }
 
-/* The state that PVH asks for: flat 32-bit segments, no paging, interrupts off. */
-static int set_entry(struct vcpu *vcpu, uint32_t entry, uint32_t start_info, struct err *err)
+/* 64-bit mode with the tables of boot_params.h, interrupts off, the zero page's address in RSI. */
+static int set_entry(struct vcpu *vcpu, uint64_t entry, struct err *err)
 {
 	const struct kvm_segment code = {
-		.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .db = 1, .s = 1, .g = 1
+		.limit = 0xffffffff, .selector = BOOT_CODE_SELECTOR, .type = 11, .present = 1, .l = 1, .s = 1, .g = 1
 	};
 	const struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1
+		.limit = 0xffffffff, .selector = BOOT_DATA_SELECTOR, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1
 	};
-	const struct kvm_segment task = { .limit = 0x67, .selector = 24, .type = 11, .present = 1 };
-	struct kvm_regs regs = { .rip = entry, .rbx = start_info, .rflags = 2 };
+	const struct kvm_segment task = { .limit = 0x67, .type = 11, .present = 1 };
+	struct kvm_regs regs = { .rip = entry, .rsi = BOOT_PARAMS, .rflags = 2 };
 	struct kvm_sregs sregs;
 
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
@@ -96,9 +97,13 @@ static int set_entry(struct vcpu *vcpu, uint32_t entry, uint32_t start_info, str
 	sregs.cs = code;
 	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
 	sregs.tr = task;
-	sregs.gdt.limit = sregs.idt.limit = 0;
-	sregs.cr0 = 0x11; /* protected mode; the extension bit is always set */
-	sregs.cr4 = sregs.efer = 0;
+	sregs.gdt.base = BOOT_GDT;
+	sregs.gdt.limit = BOOT_GDT_SIZE - 1;
+	sregs.idt.limit = 0;
+	sregs.cr0 = 0x80000011; /* paging, protected mode; the extension bit is always set */
+	sregs.cr3 = BOOT_PML4;
+	sregs.cr4 = 0x20;   /* physical address extension */
+	sregs.efer = 0x500; /* long mode, enabled and active */
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) || ioctl(vcpu->fd, KVM_SET_REGS, &regs))
 		return err_set_errno(err, "KVM refuses the registers of the kernel's entry");
 	return 0;
@@ -123,8 +128,7 @@ static int create_one(struct vcpus *all, unsigned index, struct kvm_cpuid2 *cpui
 	return 0;
 }
 
-struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint32_t entry, uint32_t start_info,
-			   const struct vcpu_callbacks *callbacks, void *arg, struct err *err)
+struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, const struct vcpu_callbacks *callbacks, void *arg, struct err *err)
 {
 	auto_free struct kvm_cpuid2 *cpuid = cpuid_supported(kvm->fd, err);
 	struct vcpus *all = cpuid ? calloc(1, sizeof *all) : NULL;
@@ -150,10 +154,12 @@ struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint32_t entry, uint
 		all->vcpus[i] = (struct vcpu){ .all = all, .index = i, .fd = -1 };
 
 	cpuid_tailor(cpuid, count, ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0);
+	if (cpuid_host_loses_xcr0())
+		cpuid_hide_xsave(cpuid);
 	for (unsigned i = 0; i < count; i++)
 		if (create_one(all, i, cpuid, err))
 			goto failed;
-	if (set_entry(&all->vcpus[0], entry, start_info, err))
+	if (set_entry(&all->vcpus[0], entry, err))
 		goto failed;
 	return all;
 

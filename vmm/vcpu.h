@@ -31,11 +31,10 @@ struct vcpu_callbacks {
 };
 
 /*
- * Makes `count` vCPUs; number 0 is set to enter at `entry` in 32-bit protected mode with `start_info` in EBX (PVH), the
- * others wait to be woken by it.
+ * Makes `count` vCPUs; number 0 is set to enter at `entry` as boot_params.h describes it, the others wait to be woken by
+ * it.
  */
-struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint32_t entry, uint32_t start_info,
-			   const struct vcpu_callbacks *callbacks, void *arg, struct err *err);
+struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, const struct vcpu_callbacks *callbacks, void *arg, struct err *err);
 void vcpus_destroy(struct vcpus *vcpus); /* stops them first; NULL is fine */
 
 int vcpus_start(struct vcpus *vcpus, struct err *err);

@@ -95,11 +95,29 @@ static void test_cpuid_features_are_what_a_guest_may_have(void **state)
 	free(cpuid);
 }
 
+static void test_cpuid_xsave_can_be_hidden(void **state)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof *cpuid + 3 * sizeof cpuid->entries[0]);
+
+	(void)state;
+	cpuid->nent = 3;
+	cpuid->entries[0] = (struct kvm_cpuid_entry2){ .function = 0x1, .ecx = 0xffffffff, .edx = 0xffffffff };
+	cpuid->entries[1] = (struct kvm_cpuid_entry2){ .function = 0xd, .eax = 7, .ebx = 832, .ecx = 832 };
+	cpuid->entries[2] = (struct kvm_cpuid_entry2){ .function = 0xd, .index = 2, .eax = 256, .ebx = 576 };
+	cpuid_hide_xsave(cpuid);
+	assert_int_equal(cpuid->entries[0].ecx, 0xffffffff & ~(1u << 26 | 1u << 28));
+	assert_int_equal(cpuid->entries[0].edx, 0xffffffff);
+	assert_int_equal(cpuid->entries[1].eax | cpuid->entries[1].ebx | cpuid->entries[1].ecx, 0);
+	assert_int_equal(cpuid->entries[2].eax | cpuid->entries[2].ebx, 0);
+	free(cpuid);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cpuid_topology_is_one_socket_of_single_cores),
 		cmocka_unit_test(test_cpuid_features_are_what_a_guest_may_have),
+		cmocka_unit_test(test_cpuid_xsave_can_be_hidden),
 	};
 
 	return cmocka_run_group_tests_name("cpuid", tests, NULL, NULL);

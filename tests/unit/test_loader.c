@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kernels and initramfs files of every wrong shape get one clear line; good ones lie where they should. */
 #include "common/err.h"
+#include "vmm/boot_params.h"
 #include "vmm/guest_memory.h"
 #include "vmm/loader.h"
-#include "vmm/pvh.h"
 
+#include <asm/bootparam.h>
 #include <elf.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -19,21 +20,16 @@
 #define MEMORY (32ull << 20)
 #define TEXT_ADDRESS 0x1000000ull
 
-/* A small kernel: headers, a note, one page-aligned segment of two and a half pages, one unaligned one. */
+/* A small kernel: headers, one page-aligned segment of two and a half pages, one unaligned one. */
 struct image {
 	Elf64_Ehdr header;
-	Elf64_Phdr segments[3];
-	struct {
-		Elf64_Nhdr header;
-		char name[4];
-		uint32_t entry;
-	} note;
-	uint8_t padding[4096 - sizeof(Elf64_Ehdr) - 3 * sizeof(Elf64_Phdr) - 20];
+	Elf64_Phdr segments[2];
+	uint8_t padding[4096 - sizeof(Elf64_Ehdr) - 2 * sizeof(Elf64_Phdr)];
 	uint8_t text[10240];
 	uint8_t data[5000];
 };
 
-enum { NOTE, TEXT, DATA };
+enum { TEXT, DATA };
 
 struct fixture {
 	struct guest_memory memory;
@@ -55,11 +51,9 @@ static int setup(void **state)
 	image->header.e_type = ET_EXEC;
 	image->header.e_machine = EM_X86_64;
 	image->header.e_phentsize = sizeof(Elf64_Phdr);
-	image->header.e_phnum = 3;
+	image->header.e_phnum = 2;
+	image->header.e_entry = TEXT_ADDRESS + 16;
 	image->header.e_phoff = offsetof(struct image, segments);
-	image->segments[NOTE] = (Elf64_Phdr){ .p_type = PT_NOTE,
-					      .p_offset = offsetof(struct image, note),
-					      .p_filesz = sizeof image->note };
 	image->segments[TEXT] = (Elf64_Phdr){ .p_type = PT_LOAD,
 					      .p_offset = offsetof(struct image, text),
 					      .p_filesz = sizeof image->text,
@@ -70,9 +64,6 @@ static int setup(void **state)
 					      .p_filesz = sizeof image->data,
 					      .p_memsz = 100000,
 					      .p_paddr = TEXT_ADDRESS + 0x10008 };
-	image->note.header = (Elf64_Nhdr){ .n_namesz = 4, .n_descsz = 4, .n_type = 18 };
-	memcpy(image->note.name, "Xen", 4);
-	image->note.entry = TEXT_ADDRESS + 16;
 	for (size_t i = 0; i < sizeof image->text; i++)
 		image->text[i] = (uint8_t)(i * 7 + 1);
 	for (size_t i = 0; i < sizeof image->data; i++)
@@ -220,28 +211,15 @@ static void test_loader_segments_out_of_place_are_refused(void **state)
 	}
 }
 
-static void test_loader_missing_or_bad_entry_is_refused(void **state)
+static void test_loader_entry_outside_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	struct image good = f->image;
 
-	f->image.note.header.n_type = 17;
-	refused(f, "CONFIG_PVH");
-	f->image = good;
-	f->image.note.header.n_namesz = 0xffffffff;
-	refused(f, "CONFIG_PVH");
-	f->image.note.header.n_namesz = 4;
-	f->image.note.header.n_descsz = 0xffffffff;
-	refused(f, "CONFIG_PVH");
-	f->image.note.header.n_descsz = 2;
-	refused(f, "CONFIG_PVH");
-	f->image = good;
-	f->image.segments[NOTE].p_filesz = 11;
-	refused(f, "CONFIG_PVH");
-	f->image = good;
-	f->image.note.entry = 0x1000;
+	f->image.header.e_entry = 0x1000;
 	refused(f, "outside of what is loaded");
-	f->image.note.entry = TEXT_ADDRESS + sizeof f->image.text;
+	f->image.header.e_entry = TEXT_ADDRESS + sizeof f->image.text;
+	refused(f, "outside of what is loaded");
+	f->image.header.e_entry = UINT64_MAX;
 	refused(f, "outside of what is loaded");
 }
 
@@ -280,37 +258,36 @@ static void test_loader_too_little_memory_is_said_before_the_start(void **state)
 	assert_non_null(strstr(err.text, "32 MiB of memory are too little to boot"));
 }
 
-static void test_pvh_start_information_is_found_from_its_address(void **state)
+static void test_boot_params_lead_a_kernel_to_everything(void **state)
 {
 	struct fixture *f = *state;
 	struct loaded_image initrd = { .start = 0x1800000, .end = 0x1800000 + 12345 };
 	const uint8_t *memory = f->memory.ranges[0].host;
 	struct err err = ERR_INIT;
-	uint32_t info[14];
-	uint64_t address, module[4], map[9];
-	char cmdline[PVH_CMDLINE_MAX + 2];
+	struct boot_params params;
+	uint64_t table;
+	char cmdline[BOOT_CMDLINE_MAX + 2];
 
 	memset(cmdline, 'x', sizeof cmdline);
 	cmdline[sizeof cmdline - 1] = '\0';
-	assert_int_equal(pvh_write(&f->memory, &initrd, cmdline, &err), -1);
-	cmdline[PVH_CMDLINE_MAX] = '\0';
-	assert_int_equal(pvh_write(&f->memory, &initrd, cmdline, &err), 0);
-	memcpy(info, memory + PVH_START_INFO, sizeof info);
-	assert_int_equal(info[0], 0x336ec578);
-	assert_int_equal(info[1], 1);
-	assert_int_equal(info[3], 1);
-	memcpy(&address, &info[4], 8);
-	memcpy(module, memory + address, sizeof module);
-	assert_int_equal(module[0], initrd.start);
-	assert_int_equal(module[1], 12345);
-	memcpy(&address, &info[6], 8);
-	assert_string_equal((const char *)memory + address, cmdline);
-	memcpy(&address, &info[10], 8);
-	assert_int_equal(info[12], 3);
-	memcpy(map, memory + address, sizeof map);
-	assert_int_equal(map[6], 0x100000);
-	assert_int_equal(map[6] + map[7], MEMORY);
-	assert_int_equal((uint32_t)map[8], 1);
+	assert_int_equal(boot_params_write(&f->memory, &initrd, cmdline, &err), -1);
+	cmdline[BOOT_CMDLINE_MAX] = '\0';
+	assert_int_equal(boot_params_write(&f->memory, &initrd, cmdline, &err), 0);
+	memcpy(&params, memory + BOOT_PARAMS, sizeof params);
+	assert_int_equal(params.hdr.boot_flag, 0xaa55);
+	assert_memory_equal(&params.hdr.header, "HdrS", 4);
+	assert_int_equal(params.hdr.ramdisk_image, initrd.start);
+	assert_int_equal(params.hdr.ramdisk_size, 12345);
+	assert_string_equal((const char *)memory + params.hdr.cmd_line_ptr, cmdline);
+	assert_int_equal(params.e820_entries, 3);
+	assert_int_equal(params.e820_table[2].addr, 0x100000);
+	assert_int_equal(params.e820_table[2].addr + params.e820_table[2].size, MEMORY);
+	assert_int_equal(params.e820_table[2].type, 1);
+	/* A processor's way to an address near the end of the first GiB. */
+	memcpy(&table, memory + BOOT_PML4, 8);
+	memcpy(&table, memory + (table & ~0xfffull), 8);
+	memcpy(&table, memory + (table & ~0xfffull) + 511 * 8, 8);
+	assert_int_equal(table, (511ull << 21) | 0x83);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -322,10 +299,10 @@ int main(void)
 		TEST(test_loader_truncated_kernel_is_refused_at_every_length),
 		TEST(test_loader_wrong_kinds_of_file_are_refused),
 		TEST(test_loader_segments_out_of_place_are_refused),
-		TEST(test_loader_missing_or_bad_entry_is_refused),
+		TEST(test_loader_entry_outside_is_refused),
 		TEST(test_loader_initrd_lies_at_the_top),
 		TEST(test_loader_too_little_memory_is_said_before_the_start),
-		TEST(test_pvh_start_information_is_found_from_its_address),
+		TEST(test_boot_params_lead_a_kernel_to_everything),
 	};
 
 	return cmocka_run_group_tests_name("loader", tests, NULL, NULL);
