@@ -370,6 +370,16 @@ static void forget_process(struct process *process)
 	process_destroy(process);
 }
 
+static void tell_oom(struct container *container)
+{
+	uint64_t kills = cgroup_oom_kills(&container->cgroup);
+
+	if (container->oom_waits && kills > container->oom_kills_told) {
+		container->oom_kills_told = kills;
+		reply_all_ok(&container->oom_waits);
+	}
+}
+
 static void first_process_ended(struct container *container, struct process *process)
 {
 	const struct err gone = { .code = ESRCH, .text = "container not running" };
@@ -382,6 +392,7 @@ static void first_process_ended(struct container *container, struct process *pro
 	if (cgroup_kill(&container->cgroup) < 0)
 		log_warn("killing the processes of container %s: %s", container->id, strerror(errno));
 	reply_all_error(&container->freezes, &gone);
+	tell_oom(container); /* its end may be seen before what it died of */
 	reply_all_error(&container->oom_waits, &gone);
 	/* A failed START is answered now, a failed CREATE when nothing of it is left. */
 	if (process->failure && !container->is_doomed) {
@@ -681,16 +692,6 @@ void container_update(struct agent *agent, const agent_UpdateRequest *request, s
 }
 
 /* ---- Out of memory ---- */
-
-static void tell_oom(struct container *container)
-{
-	uint64_t kills = cgroup_oom_kills(&container->cgroup);
-
-	if (container->oom_waits && kills > container->oom_kills_told) {
-		container->oom_kills_told = kills;
-		reply_all_ok(&container->oom_waits);
-	}
-}
 
 static void oom_changed(void *arg, uint32_t events)
 {

@@ -160,7 +160,7 @@ def test_status_death_by_signal_is_the_number(host):
 
 def test_kill_reaches_the_process(host):
     with Box(host, "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do read x; done") as box:
-        assert box.stdout.recv(100) == b"ready\n"
+        assert read_line(box.stdout) == b"ready\n"
         box.kill(0)
         box.kill(signal.SIGTERM)
         assert box.status() == 7 << 8
@@ -377,7 +377,7 @@ def test_stdout_closed_by_host_breaks_the_pipe(host):
 
 def test_stdin_closed_by_process_is_told(host):
     with Box(host, "sh", "-c", "exec <&-; echo closed; sleep 100") as box:
-        assert box.stdout.recv(100) == b"closed\n"
+        assert read_line(box.stdout) == b"closed\n"
         try:
             for _ in range(100):
                 box.stdin.sendall(b"x" * 65536)
@@ -420,7 +420,7 @@ def test_terminal_resize_is_seen(host):
              proc={"terminal": True}) as box:
         tty = stream(host.directory, box.id, 0)
         box.start()
-        assert tty.recv(100) == b"ready\r\n"
+        assert read_line(tty) == b"ready\r\n"
         box.control.call("resize", container=box.id, rows=50, columns=120)
         assert read_all(tty) == b"50 120\r\n"
 
@@ -430,7 +430,7 @@ def test_terminal_hang_up_by_host_is_a_signal(host):
              proc={"terminal": True}) as box:
         tty = stream(host.directory, box.id, 0)
         box.start()
-        assert tty.recv(100) == b"ready\r\n"
+        assert read_line(tty) == b"ready\r\n"
         tty.close()
         assert box.status() == 9 << 8
 
@@ -743,7 +743,7 @@ def test_time_namespace_offsets(host):
     names = [{"clone_flag": f} for f in (NEWPID, NEWIPC, NEWUTS, NEWNS, NEWTIME)]
     box = {"namespaces": names, "time_offsets": [{"clock": 7, "seconds": 864000, "nanoseconds": 0}]}
     with Box(host, "sh", "-c", "cat /proc/uptime; sleep 100", box=box) as b:
-        inside = float(b.stdout.recv(100).split()[0])
+        inside = float(read_line(b.stdout).split()[0])
         outside = float(open("/proc/uptime").read().split()[0])
         assert abs(inside - outside - 864000) < 100, (inside, outside)
         joined = float(exec_output(b, "cat", "/proc/uptime").split()[0])
@@ -834,7 +834,7 @@ def test_cgroup_holds_the_processes(host):
 
 def test_pause_stops_and_resume_goes_on(host):
     with Box(host, "sh", "-c", "while :; do echo x; sleep 0.01; done") as box:
-        assert box.stdout.recv(100)
+        assert read_line(box.stdout)
         box.control.call("freeze", container=box.id, frozen=True)
         box.stdout.settimeout(0.3)
         try:
@@ -846,7 +846,7 @@ def test_pause_stops_and_resume_goes_on(host):
         raises(errno.EBUSY, "container not running", box.control.call, "freeze", container=box.id, frozen=True)
         box.control.call("freeze", container=box.id, frozen=False)
         box.stdout.settimeout(10)
-        assert box.stdout.recv(100)
+        assert read_line(box.stdout)
         box.control.call("freeze", container=box.id, frozen=True)
         box.kill(signal.SIGKILL)
         assert box.status() == signal.SIGKILL
@@ -867,7 +867,7 @@ def test_delete_running_kills(host):
 
 def test_delete_without_pid_namespace_kills_leftovers(host):
     with Box(host, "sh", "-c", "sleep 1000 & echo $!; exit 0", box={"namespaces": [{"clone_flag": NEWNS}]}) as box:
-        pid = int(box.stdout.recv(100))
+        pid = int(read_line(box.stdout))
         assert box.status() == 0
         box.delete()
         # It is dead, and reaped when the agent looks next.

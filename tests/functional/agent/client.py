@@ -100,6 +100,17 @@ def stream(directory, container, number, exec_id=""):
     return connection.socket
 
 
+def read_line(sock):
+    """Up to and with the first line feed; a write need not arrive in one piece."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = sock.recv(1)
+        if not byte:
+            break
+        line += byte
+    return line
+
+
 def read_all(sock):
     pieces = []
     while True:
