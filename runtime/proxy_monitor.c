@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -41,15 +42,13 @@ struct monitor {
 	int code;
 };
 
-static void run_monitor(char **arguments, int event_fd, pid_t parent)
+static void run_monitor(char **arguments, int event_fd)
 {
 	struct vmm_event event = { .kind = VMM_EVENT_ERROR };
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	/* Asked again after the fact: a parent that died in between sends nothing. */
+	/* A parent that died before this sends nothing; the monitor looks whether it is there. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
 	/* The container's streams are the proxy's alone: their readers wait for the last writer to close. */
 	dup2(null_fd, 0);
 	dup2(null_fd, 1);
@@ -107,14 +106,16 @@ static char **add_event_fd(char **arguments, int event_fd)
 static pid_t fork_monitor(char **arguments, int event_fd, struct err *err)
 {
 	auto_free char **all = add_event_fd(arguments, event_fd);
-	pid_t self = getpid();
 
 	if (!all)
 		return err_set(err, ENOMEM, "out of memory");
 	fcntl(event_fd, F_SETFD, 0);
-	pid_t pid = fork();
+
+	/* As fork, into a PID namespace: there is no other process that the monitor could name. */
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWPID, NULL, NULL, NULL, NULL);
+
 	if (pid == 0)
-		run_monitor(all, event_fd, self);
+		run_monitor(all, event_fd);
 	return pid > 0 ? pid : err_set_errno(err, "cannot start the monitor");
 }
 
@@ -247,7 +248,11 @@ static void note_end(struct monitor *monitor)
 
 	if (waitpid(monitor->pid, &status, 0) != monitor->pid || strcmp(monitor->reason, no_reason) != 0)
 		return;
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		snprintf(monitor->reason, sizeof monitor->reason,
+			 "the monitor was killed for a system call that its jail does not allow (SIGSYS); the host's audit log "
+			 "or `strace -f -p` on the monitor tells which: please report it");
+	else if (WIFSIGNALED(status))
 		snprintf(monitor->reason, sizeof monitor->reason, "the monitor was killed by signal %d",
 			 WTERMSIG(status));
 	else

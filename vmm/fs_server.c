@@ -299,12 +299,13 @@ struct fs_limits fs_limits_take(void)
 	return (struct fs_limits){ .nodes = ours - ours / 4, .handles = ours / 4 };
 }
 
-struct fs_server *fs_server_create(struct fs_limits limits, struct err *err)
+struct fs_server *fs_server_create(struct fs_limits limits, int proc_fd, struct err *err)
 {
 	struct fs_server *server = calloc(1, sizeof *server);
 
 	if (!server) {
 		err_set(err, ENOMEM, "virtio-fs: out of memory");
+		close_fd(&proc_fd);
 		return NULL;
 	}
 	server->caching = fs_caching_auto;
@@ -313,7 +314,7 @@ struct fs_server *fs_server_create(struct fs_limits limits, struct err *err)
 	fs_devices_init(&server->devices);
 	int result = fs_nodes_init(&server->nodes, limits.nodes);
 	fs_handles_init(&server->handles, &server->nodes, limits.handles);
-	server->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	server->proc_fd = proc_fd >= 0 ? proc_fd : open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (result)
 		err_set_errno(err, "virtio-fs: cannot make the table of nodes");
 	else if (server->proc_fd < 0)

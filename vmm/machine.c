@@ -24,6 +24,7 @@
 #include "vmm/event.h"
 #include "vmm/guest_memory.h"
 #include "vmm/guest_text.h"
+#include "vmm/jail.h"
 #include "vmm/kvm.h"
 #include "vmm/loader.h"
 #include "vmm/nets.h"
@@ -370,7 +371,7 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 
 	bus_init(bus, &machine->kvm, machine->loop, &machine->memory);
 	nets_init(&machine->nets, bus);
-	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, err);
+	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, config->proc_fd, err);
 	if (bus_add(bus, machine->fs, err) < 0)
 		return -1;
 	machine->vsock = virtio_vsock_create(machine->loop, GUEST_CID, config->vsock_fd, err);
@@ -480,13 +481,35 @@ void machine_destroy(struct machine *machine)
 	free(machine);
 }
 
+static int confine_files(struct err *err)
+{
+	return jail_close_thread(JAIL_FILES, err);
+}
+
+static int confine_vcpu(struct err *err)
+{
+	return jail_close_thread(JAIL_VCPU, err);
+}
+
+/* Each thread closes the jail for its own kind; the vCPUs are held back until this one has. */
+static int close_jail(struct machine *machine, struct err *err)
+{
+	if (jail_keep_file_rights(err) || virtio_fs_start(machine->fs, confine_files, err))
+		return -1;
+	if (jail_give_up_rights(err) || vcpus_start(machine->vcpus, confine_vcpu, err))
+		return -1;
+	return jail_close_thread(JAIL_LOOP, err);
+}
+
 int machine_run(struct machine *machine, struct err *err)
 {
-	uint64_t entered_ns = event_now();
+	uint64_t entered_ns;
 	int result;
 
-	if (vcpus_start(machine->vcpus, err))
+	if (close_jail(machine, err))
 		return -1;
+	entered_ns = event_now();
+	vcpus_resume(machine->vcpus);
 	/* The guest runs; now there is time to talk. */
 	event_stamp(machine->event_fd, VMM_STAMP_START, machine->created_ns);
 	event_stamp(machine->event_fd, VMM_STAMP_LOADED, machine->loaded_ns);

@@ -29,6 +29,7 @@ struct machine_config {
 	int vsock_fd;   /* listening, for `CONNECT <port>` */
 	int control_fd; /* listening (vmm_api.h) */
 	int event_fd;   /* connected to the proxy (vmm_api.h); its end is ours */
+	int proc_fd;    /* as jail_enter gives it */
 	unsigned memory_mib;
 	unsigned vcpus;
 	const char *cmdline;
@@ -39,7 +40,7 @@ struct machine_config {
 struct machine *machine_create(const struct machine_config *config, struct err *err);
 void machine_destroy(struct machine *machine); /* stops the vCPUs first; NULL is fine */
 
-/* Runs until the VM has ended, and tells the proxy why. 0: it ended by itself or was asked to; -1 with the error set.
+/* Closes the jail around this process, runs until the VM has ended, and tells the proxy why. 0: it ended by itself or was asked to; -1 with the error set.
  */
 int machine_run(struct machine *machine, struct err *err);
 

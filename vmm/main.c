@@ -4,15 +4,18 @@
  * nothing itself; docs/architecture.md shows its place. Exit status: 0 the VM has ended (how, the events say), 1 it
  * could not be made or go on, 2 wrong arguments.
  */
+#include "common/auto.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "vmm/event.h"
+#include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,15 +139,43 @@ static int parse(char **argv, struct arguments *arguments, struct err *first)
 }
 
 /* The VM is not to outlive the one that started it. A parent that is gone already closes its end of --event-fd. */
-static int die_with_parent(struct err *err)
+static int die_with_parent(int event_fd, struct err *err)
 {
+	struct pollfd event = { .fd = event_fd };
 	pid_t parent = getppid();
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		return err_set_errno(err, "cannot tie this process to its parent");
-	if (getppid() != parent)
+	/* In a PID namespace of our own it has no number, but its end of --event-fd is closed. */
+	if (getppid() != parent || (event_fd >= 0 && poll(&event, 1, 0) > 0 && event.revents & POLLHUP))
 		return err_set(err, ESRCH, "the parent is gone");
 	return 0;
+}
+
+/* They have done their part when the machine is made: the less there is in the jail, the better. */
+static void close_what_is_done_with(struct machine_config *config)
+{
+	close_fd(&config->kvm_fd);
+	close_fd(&config->kernel_fd);
+	close_fd(&config->initrd_fd);
+}
+
+static int run(struct arguments *arguments, struct err *err)
+{
+	/* Not destroyed at the end: the kernel takes everything back at once, and faster. */
+	static struct machine *machine;
+	struct machine_config *config = &arguments->machine;
+
+	if (die_with_parent(config->event_fd, err))
+		return -1;
+	config->proc_fd = jail_enter(err);
+	if (config->proc_fd < 0)
+		return -1;
+	machine = machine_create(config, err);
+	if (!machine)
+		return -1;
+	close_what_is_done_with(config);
+	return machine_run(machine, err);
 }
 
 /* With a proxy, it is the one that tells the user. */
@@ -161,12 +192,11 @@ int main(int argc, char **argv)
 	static struct arguments arguments = {
 		.machine = {
 			.kvm_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_fd = -1, .control_fd = -1, .event_fd = -1,
+			.proc_fd = -1,
 			.memory_mib = 128, .vcpus = 1, .cmdline = "",
 		},
 		.log_fd = STDERR_FILENO,
 	};
-	/* Not destroyed at the end: the kernel takes everything back at once, and faster. */
-	static struct machine *machine;
 	struct err err = ERR_INIT;
 
 	(void)argc;
@@ -177,8 +207,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	log_setup("bulkhead-vmm", arguments.log_fd, LOG_TEXT, arguments.debug ? LOG_DEBUG : LOG_INFO);
-	if (!die_with_parent(&err) && (machine = machine_create(&arguments.machine, &err)) &&
-	    !machine_run(machine, &err))
+	if (!run(&arguments, &err))
 		return EXIT_ENDED;
 	tell_error(arguments.machine.event_fd, &err);
 	return EXIT_FAILED;

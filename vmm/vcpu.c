@@ -47,6 +47,7 @@ struct vcpus {
 	void *arg;
 	unsigned count;
 	_Atomic(enum wanted) wanted; /* written under lock */
+	int (*confine)(struct err *err);
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* wanted, or a vCPU's is_out */
 	struct vcpu vcpus[VCPUS_MAX];
@@ -276,10 +277,16 @@ static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	struct vcpus *all = vcpu->all;
+	struct err err = ERR_INIT;
 	bool goes_on;
 
 	this_run = vcpu->run;
-	goes_on = wait_until_wanted(vcpu);
+	if (all->confine && all->confine(&err)) {
+		give_up(vcpu, false, err.text);
+		goes_on = false;
+	} else {
+		goes_on = wait_until_wanted(vcpu);
+	}
 	while (goes_on) {
 		int result = ioctl(vcpu->fd, KVM_RUN, 0);
 
@@ -308,7 +315,7 @@ static void *vcpu_main(void *arg)
 
 /* --- the main thread's side -------------------------------------------------------------------------------- */
 
-int vcpus_start(struct vcpus *all, struct err *err)
+int vcpus_start(struct vcpus *all, int (*confine)(struct err *err), struct err *err)
 {
 	const struct sigaction action = { .sa_handler = leave_guest }; /* no SA_RESTART: KVM_RUN is to return */
 	pthread_attr_t attributes;
@@ -321,6 +328,8 @@ int vcpus_start(struct vcpus *all, struct err *err)
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL); /* whoever started us may have had it blocked */
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	all->confine = confine;
+	atomic_store(&all->wanted, WANT_PAUSE);
 	for (unsigned i = 0; i < all->count; i++) {
 		int code = pthread_create(&all->vcpus[i].thread, &attributes, vcpu_main, &all->vcpus[i]);
 

@@ -37,7 +37,11 @@ struct vcpu_callbacks {
 struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, const struct vcpu_callbacks *callbacks, void *arg, struct err *err);
 void vcpus_destroy(struct vcpus *vcpus); /* stops them first; NULL is fine */
 
-int vcpus_start(struct vcpus *vcpus, struct err *err);
+/*
+ * Makes their threads, each of which first calls `confine` (NULL: nothing); if that fails, its vCPU ends. They are
+ * paused: vcpus_resume lets them run.
+ */
+int vcpus_start(struct vcpus *vcpus, int (*confine)(struct err *err), struct err *err);
 
 /* When it returns, every vCPU is out of the guest. Fails if one does not come out in time; then they all run on. */
 int vcpus_pause(struct vcpus *vcpus, struct err *err);

@@ -21,6 +21,7 @@
 #include <linux/virtio_ids.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -59,6 +60,7 @@ struct virtio_fs {
 	unsigned workers_max, started, idle;
 	unsigned busy; /* threads that hold a chain */
 	pthread_t threads[VIRTIO_FS_WORKERS_MAX];
+	int (*confine)(struct err *err); /* still to be called by the first thread */
 };
 
 static struct virtio_fs *fs_of(struct virtio_device *device)
@@ -149,6 +151,18 @@ static void count_idle(struct virtio_fs *fs, int change)
 	pthread_mutex_unlock(&fs->lock);
 }
 
+/* In the first thread; the others inherit. */
+static int confine_once(struct virtio_fs *fs, struct err *err)
+{
+	int (*confine)(struct err *err);
+
+	pthread_mutex_lock(&fs->lock);
+	confine = fs->confine;
+	fs->confine = NULL;
+	pthread_mutex_unlock(&fs->lock);
+	return confine ? confine(err) : 0;
+}
+
 static void *run_worker(void *arg)
 {
 	struct virtio_fs *fs = arg;
@@ -156,7 +170,8 @@ static void *run_worker(void *arg)
 	struct err err = ERR_INIT;
 	struct epoll_event event;
 
-	if (fs_worker_init(&worker, fs->server, &err)) {
+	prctl(PR_SET_NAME, "bulkhead-file");
+	if (fs_worker_init(&worker, fs->server, &err) || confine_once(fs, &err)) {
 		log_error("%s", err.text);
 		fs->device.fail(&fs->device, "a file thread could not start");
 		fs_worker_fini(&worker);
@@ -195,7 +210,6 @@ static int start_worker_locked(struct virtio_fs *fs)
 		errno = error;
 		return -1;
 	}
-	pthread_setname_np(fs->threads[fs->started], "bulkhead-file");
 	fs->started++;
 	return 0;
 }
@@ -217,11 +231,12 @@ static int start_locked(struct virtio_fs *fs)
 	return watch_locked(fs) || (!fs->started && start_worker_locked(fs)) ? -1 : 0;
 }
 
-int virtio_fs_start(struct virtio_device *device, struct err *err)
+int virtio_fs_start(struct virtio_device *device, int (*confine)(struct err *err), struct err *err)
 {
 	struct virtio_fs *fs = fs_of(device);
 
 	pthread_mutex_lock(&fs->lock);
+	fs->confine = confine;
 	int result = start_locked(fs);
 	pthread_mutex_unlock(&fs->lock);
 	return result ? err_set_errno(err, "virtio-fs: cannot start its threads") : 0;
@@ -298,11 +313,11 @@ static const struct virtio_device_ops virtio_fs_ops = {
 	.destroy = destroy,
 };
 
-static int set_up(struct virtio_fs *fs, struct err *err)
+static int set_up(struct virtio_fs *fs, int proc_fd, struct err *err)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u32 = STOP };
 
-	fs->server = fs_server_create(fs_limits_take(), err);
+	fs->server = fs_server_create(fs_limits_take(), proc_fd, err);
 	if (!fs->server)
 		return -1;
 	fs->server->refused = &fs->device.refused;
@@ -313,11 +328,12 @@ static int set_up(struct virtio_fs *fs, struct err *err)
 	return 0;
 }
 
-struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, struct err *err)
+struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, int proc_fd, struct err *err)
 {
 	size_t length = strlen(tag);
 
 	if (length == 0 || length > TAG_SIZE || strchr(tag, '\n')) {
+		close_fd(&proc_fd);
 		err_set(err, EINVAL, "virtio-fs: the tag \"%.80s\" is not 1 to %d bytes of one line", tag, TAG_SIZE);
 		return NULL;
 	}
@@ -325,6 +341,7 @@ struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, struct
 	struct virtio_fs *fs = calloc(1, sizeof *fs);
 
 	if (!fs) {
+		close_fd(&proc_fd);
 		err_set(err, ENOMEM, "virtio-fs: out of memory");
 		return NULL;
 	}
@@ -336,7 +353,7 @@ struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, struct
 	fs->config.request_queues = 1;
 	fs->workers_max = workers < 1 ? 1 : workers > VIRTIO_FS_WORKERS_MAX ? VIRTIO_FS_WORKERS_MAX : workers;
 	fs->epoll_fd = fs->stop_fd = -1;
-	if (set_up(fs, err)) {
+	if (set_up(fs, proc_fd, err)) {
 		destroy(&fs->device);
 		return NULL;
 	}

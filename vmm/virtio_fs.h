@@ -3,9 +3,8 @@
  * virtio_fs.h - the shared file system: a virtio device before the FUSE server (fs_server.h).
  *
  * The device owns the server and a pool of file threads, since file work blocks. virtio_fs_start makes the first
- * thread; further ones come when there is more to do than threads. Threads take the credentials, namespaces and
- * seccomp filter of who makes them: call it late, when the jail is closed, and before the first vCPU runs. Without a
- * call, activation does it, on the vCPU's thread.
+ * thread, which makes further ones when there is more to do than threads; they have its credentials, namespaces and
+ * seccomp filter. Without a call, activation makes the first, on the vCPU's thread.
  *
  * Shares may be added and removed at any time by any thread.
  */
@@ -19,10 +18,14 @@ struct virtio_device;
 
 enum { VIRTIO_FS_WORKERS_DEFAULT = 4, VIRTIO_FS_WORKERS_MAX = 32 };
 
-/* `tag` is what the guest mounts by, at most 36 bytes. `workers` is the largest number of file threads. */
-struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, struct err *err);
+/*
+ * `tag` is what the guest mounts by, at most 36 bytes. `workers` is the largest number of file threads. `proc_fd` as for
+ * fs_server_create.
+ */
+struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, int proc_fd, struct err *err);
 
-int virtio_fs_start(struct virtio_device *device, struct err *err);
+/* `confine` is what the first thread calls before it serves anything; if that fails, so does the device. */
+int virtio_fs_start(struct virtio_device *device, int (*confine)(struct err *err), struct err *err);
 
 /* `fd`, taken also on failure, is a directory or a regular file: the root of a detached mount, O_PATH is enough. */
 int virtio_fs_add_share(struct virtio_device *device, const char *name, int fd, bool read_only, struct err *err);

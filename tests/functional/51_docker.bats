@@ -96,8 +96,9 @@ dk_run() { dk run --runtime bulkhead --name "$NAME" "$@"; }
 }
 
 @test "limits, user, read-only, tmpfs, volume, capabilities" {
-	run dk_run --rm -m 96m --cpus 1.5 --pids-limit 50 busybox sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max; nproc'
+	run dk_run --rm -m 96m --cpus 0.5 --pids-limit 50 busybox sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max'
 	assert_output 100663296
+	assert_output '50000 100000'
 	assert_output 50
 	run dk_run --rm --user 1000:1001 busybox id
 	assert_output 'uid=1000 gid=1001'

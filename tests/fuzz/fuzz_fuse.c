@@ -112,7 +112,7 @@ static void start(void)
 	log_setup("fuzz", null_fd, LOG_TEXT, LOG_ERROR);
 
 	/* The worker takes the thread's working directory: libFuzzer's relative paths need the old one. */
-	server = fs_server_create((struct fs_limits){ .nodes = 64, .handles = 32 }, &err);
+	server = fs_server_create((struct fs_limits){ .nodes = 64, .handles = 32 }, -1, &err);
 	if (!server || fs_shares_add(&server->shares, "s", openat(share_fd, ".", O_PATH | O_CLOEXEC), false, &err) ||
 	    fs_shares_add(&server->shares, "ro", openat(share_fd, ".", O_PATH | O_CLOEXEC), true, &err)) {
 		fprintf(stderr, "%s\n", err.text);

@@ -310,7 +310,7 @@ static inline void client_start_limited(struct client *c, struct fs_limits limit
 	snprintf(c->outside, sizeof c->outside, "%s/outside", c->base);
 	assert_int_equal(mkdir(c->share, 0755), 0);
 	assert_int_equal(mkdir(c->outside, 0755), 0);
-	c->server = fs_server_create(limits, &err);
+	c->server = fs_server_create(limits, -1, &err);
 	if (!c->server || fs_worker_init(&c->worker, c->server, &err))
 		fail_msg("%s", err.text);
 	client_add_share(c, "s", c->share, false);

@@ -28,7 +28,7 @@ struct request {
 static int start(void **state)
 {
 	struct err err = ERR_INIT;
-	struct virtio_device *device = virtio_fs_create("bulkhead", 4, &err);
+	struct virtio_device *device = virtio_fs_create("bulkhead", 4, -1, &err);
 
 	(void)state;
 	if (!device)
@@ -145,9 +145,9 @@ static void create_bad_tag_is_refused(void **state)
 	struct err err = ERR_INIT;
 
 	(void)state;
-	assert_null(virtio_fs_create("", 4, &err));
-	assert_null(virtio_fs_create("a\nb", 4, &err));
-	assert_null(virtio_fs_create("0123456789012345678901234567890123456", 4, &err));
+	assert_null(virtio_fs_create("", 4, -1, &err));
+	assert_null(virtio_fs_create("a\nb", 4, -1, &err));
+	assert_null(virtio_fs_create("0123456789012345678901234567890123456", 4, -1, &err));
 	assert_non_null(strstr(err.text, "tag"));
 }
 
