@@ -147,8 +147,6 @@ static void fill_share(const struct oci_config *config, const struct oci_mount *
 {
 	share->recursive = mount->flags & MS_REC;
 	share->readonly = mount->flags & MS_RDONLY;
-	share->nosuid = mount->flags & MS_NOSUID;
-	share->nodev = mount->flags & MS_NODEV;
 	share->noexec = mount->flags & MS_NOEXEC;
 	share->noatime = mount->flags & MS_NOATIME;
 	share->readonly_recursive = mount->attr_set & MOUNT_ATTR_RDONLY;

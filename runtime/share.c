@@ -80,11 +80,14 @@ static bool is_mapped(const struct oci_share *share)
 /* All of these are set while nobody else can reach the mount. */
 static int set_attributes(int fd, const struct oci_share *share, struct err *err)
 {
-	struct mount_attr attr = { .propagation = MS_PRIVATE };
+	struct mount_attr attr = { .propagation = MS_PRIVATE, .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
 	unsigned recursive = share->recursive ? AT_RECURSIVE : 0;
 	auto_fd int user_namespace = -1;
 
-	/* Recursive: private, so that what is mounted on the host later stays there; and rro. */
+	/*
+	 * Recursive: private, so that what is mounted on the host later stays there; rro; and whatever the container may
+	 * do in its VM, a device node or set-uid program that it leaves here does nothing on the host.
+	 */
 	if (share->readonly_recursive)
 		attr.attr_set |= MOUNT_ATTR_RDONLY;
 	if (mount_setattr(fd, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr) < 0)
@@ -92,10 +95,6 @@ static int set_attributes(int fd, const struct oci_share *share, struct err *err
 	memset(&attr, 0, sizeof attr);
 	if (share->readonly)
 		attr.attr_set |= MOUNT_ATTR_RDONLY;
-	if (share->nosuid)
-		attr.attr_set |= MOUNT_ATTR_NOSUID;
-	if (share->nodev)
-		attr.attr_set |= MOUNT_ATTR_NODEV;
 	if (share->noexec)
 		attr.attr_set |= MOUNT_ATTR_NOEXEC;
 	if (share->noatime) {
@@ -159,9 +158,8 @@ static int open_file_system(const struct oci_share *share, struct err *err)
 		return err_set_errno(err, "mount of type %s", share->fs_type);
 	if (configure(fs, share, err) < 0)
 		return -1;
-	unsigned attributes = (share->readonly ? MOUNT_ATTR_RDONLY : 0) | (share->nosuid ? MOUNT_ATTR_NOSUID : 0) |
-			      (share->nodev ? MOUNT_ATTR_NODEV : 0) | (share->noexec ? MOUNT_ATTR_NOEXEC : 0) |
-			      (share->noatime ? MOUNT_ATTR_NOATIME : 0);
+	unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (share->readonly ? MOUNT_ATTR_RDONLY : 0) |
+			      (share->noexec ? MOUNT_ATTR_NOEXEC : 0) | (share->noatime ? MOUNT_ATTR_NOATIME : 0);
 	int fd = fsmount(fs, FSMOUNT_CLOEXEC, attributes);
 	return fd >= 0 ? fd : err_set_errno(err, "cannot mount a file system of type %s", share->fs_type);
 }

@@ -133,7 +133,7 @@ static void describe_minimal_container(void **state)
 	assert_string_equal(d.shares.items[0].name, "rootfs");
 	assert_string_equal(d.shares.items[0].path, in_bundle("rootfs"));
 	assert_true(d.shares.items[0].recursive);
-	assert_false(d.shares.items[0].readonly || d.shares.items[0].nosuid || d.shares.items[0].is_file);
+	assert_false(d.shares.items[0].readonly || d.shares.items[0].is_file);
 	assert_string_equal(c->root_share, "rootfs");
 	assert_false(c->root_readonly || c->root_overlay);
 	assert_int_equal(c->mounts_count, 0);
@@ -301,12 +301,12 @@ static void describe_mounts_keep_their_order(void **state)
 	const struct oci_share *s = &d.shares.items[1];
 	assert_string_equal(s->name, "mount2");
 	assert_string_equal(s->path, in_bundle("volume"));
-	assert_true(s->recursive && s->readonly && s->readonly_recursive && s->nodev);
-	assert_false(s->nosuid || s->noexec || s->is_file);
+	assert_true(s->recursive && s->readonly && s->readonly_recursive);
+	assert_false(s->noexec || s->is_file);
 	s = &d.shares.items[2];
 	assert_string_equal(s->name, "mount3");
-	assert_true(s->is_file && s->noexec && s->nosuid);
-	assert_false(s->recursive || s->readonly || s->nodev);
+	assert_true(s->is_file && s->noexec);
+	assert_false(s->recursive || s->readonly);
 	done(&d);
 }
 
@@ -423,7 +423,6 @@ static void describe_overlay_is_mounted_on_the_host(void **state)
 	assert_string_equal(s->fs_type, "overlay");
 	assert_string_equal(s->fs_options, "lowerdir=/a,upperdir=/b,workdir=/c");
 	assert_null(s->path);
-	assert_true(s->nodev);
 	const agent_Mount *m = &d.request.container.mounts[0];
 	assert_true(m->share);
 	assert_string_equal(m->type, "bind");
