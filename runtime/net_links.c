@@ -146,7 +146,8 @@ static int add_address(const struct nlmsghdr *message, void *arg)
 
 	netlink_attributes(message, sizeof *address, table, IFA_MAX + 1);
 	uint32_t flags = netlink_get32(table[IFA_FLAGS], address->ifa_flags);
-	if (!link || is_full(link) || flags & IFA_F_TEMPORARY)
+	/* For IPv4 the same bit says that it is not the first address of its subnet. */
+	if (!link || is_full(link) || (address->ifa_family == AF_INET6 && flags & IFA_F_TEMPORARY))
 		return 0;
 	uint8_t *copy = add_message(link, message);
 	if (!copy)
