@@ -6,6 +6,7 @@
 #include "runtime/interrupt.h"
 #include "runtime/launch.h"
 #include "runtime/nameservers.h"
+#include "runtime/network.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
 #include "runtime/proxy_root.h"
@@ -145,16 +146,29 @@ static int encode(struct creation *c, struct err *err)
 	return c->request_fd < 0 ? -1 : 0;
 }
 
+/* Nothing in a VM is the host's network; who counts on that should hear of it now, not by what is missing. */
+static int refuse_host_network(const struct oci_config *config, struct err *err)
+{
+	return err_set(err, ENOTSUP,
+		       "%s/config.json: linux.namespaces: the host's network cannot be a virtual machine's; give the "
+		       "container a network of its own (--network bridge, or none)",
+		       config->bundle);
+}
+
 static int open_network(struct creation *c, struct err *err)
 {
 	const struct oci_config *config = c->request->config;
 	const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
 
-	if (network && network->path) {
+	if (!network)
+		return refuse_host_network(config, err);
+	if (network->path) {
 		c->network_fd = open(network->path, O_RDONLY | O_CLOEXEC);
 		if (c->network_fd < 0)
 			return err_set_errno(err, "linux.namespaces: network: %s", network->path);
-	} else if (network) {
+		if (network_is_hosts_own(c->network_fd))
+			return refuse_host_network(config, err);
+	} else {
 		/* Nobody but root can make one; then the guest has no network, and no namespace shows that. */
 		c->new_network = geteuid() == 0;
 	}

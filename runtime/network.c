@@ -32,7 +32,7 @@ static bool is_same(int fd, const char *path)
 }
 
 /* The interfaces of the host are never touched, whatever a configuration says. */
-static bool is_hosts_own(int fd)
+bool network_is_hosts_own(int fd)
 {
 	return is_same(fd, "/proc/self/ns/net") || is_same(fd, "/proc/1/ns/net");
 }
@@ -150,7 +150,7 @@ int network_attach(const struct network *network, pid_t pid, struct agent_client
 	auto_fd int namespace_fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (namespace_fd < 0)
 		return err_set_errno(err, "%s", path);
-	if (is_hosts_own(namespace_fd))
+	if (network_is_hosts_own(namespace_fd))
 		return 0;
 	auto_fd int home = enter(namespace_fd, err);
 	if (home < 0)
@@ -186,7 +186,7 @@ void network_clean(const char *path)
 	struct err err = ERR_INIT;
 	auto_fd int namespace_fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (namespace_fd < 0 || is_hosts_own(namespace_fd))
+	if (namespace_fd < 0 || network_is_hosts_own(namespace_fd))
 		return;
 	auto_fd int home = enter(namespace_fd, &err);
 	if (home < 0)

@@ -28,6 +28,9 @@ struct network {
  */
 int network_attach(const struct network *network, pid_t pid, struct agent_client *agent, struct err *err);
 
+/* Whether the namespace that `fd` is of is the host's, or ours. */
+bool network_is_hosts_own(int fd);
+
 /* Whether this process is in the host's own network namespace; also if that cannot be told. */
 bool network_is_hosts(void);
 

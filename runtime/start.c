@@ -74,7 +74,10 @@ static int tell_agent(struct container *container, const struct oci_config *conf
 	if (agent_client_open(&agent, container->dirfd, AGENT_TIMEOUT_MS, err) < 0)
 		return -1;
 	int result = attach_network(container, config, &agent, err);
-	if (result == 0)
+	/* As if the program had failed to start: engines expect nothing to be left of it. */
+	if (result < 0)
+		container_stop(container);
+	else
 		result = agent_client_call(&agent, PROTO_START, agent_ContainerRequest_fields, &request, NULL, NULL,
 					   start_timeout_ms(config), err);
 	agent_client_close(&agent);
