@@ -118,6 +118,53 @@ static void test_virtio_net_bad_header_is_dropped_and_counted(void **state)
 	assert_int_equal(atomic_load(&f->driver.failures), 0);
 }
 
+static void test_virtio_net_chains_of_wrong_lengths_are_dropped(void **state)
+{
+	static const uint32_t lengths[] = { 1, HEADER - 1, HEADER, HEADER + 13, HEADER + NET_PACKET_MAX + 1 };
+	struct fixture *f = *state;
+	uint64_t address = driver_alloc(&f->driver, HEADER + NET_PACKET_MAX + 1);
+	uint8_t got[256];
+
+	memset(driver_at(&f->driver, address), 0, HEADER + NET_PACKET_MAX + 1);
+	for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		driver_put(&f->driver, TX, 1, &(struct driver_segment){ address, lengths[i], false });
+		driver_kick(&f->driver, TX);
+		assert_int_equal(recv(f->wire, got, sizeof got, 0), -1);
+		assert_int_equal(f->driver.device->refused, i + 1);
+		assert_true(driver_take(&f->driver, TX, NULL, NULL));
+	}
+	/* A chain that has nothing to read at all. */
+	driver_put(&f->driver, TX, 1, &(struct driver_segment){ address, 100, true });
+	driver_kick(&f->driver, TX);
+	assert_int_equal(recv(f->wire, got, sizeof got, 0), -1);
+	assert_true(driver_take(&f->driver, TX, NULL, NULL));
+	assert_int_equal(atomic_load(&f->driver.failures), 0);
+	send_packet(f, &(struct net_header){ 0 }, 60);
+	assert_int_equal(recv(f->wire, got, sizeof got, 0), HEADER + 60);
+}
+
+/* Receive buffers too small for anything: the packet is lost, nobody else's memory is written, and it goes on. */
+static void test_virtio_net_tiny_receive_buffers_get_no_more_than_they_hold(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t written;
+	uint64_t address;
+
+	driver_reset(&f->driver);
+	driver_activate(&f->driver, 0, 256); /* without merging a packet gets one buffer */
+	address = driver_alloc(&f->driver, 64);
+	memset(driver_at(&f->driver, address), 0x77, 64);
+	driver_put(&f->driver, RX, 1, &(struct driver_segment){ address, 5, true });
+	driver_kick(&f->driver, RX);
+	arrive(f, 60, 0x11);
+	run_loop(f);
+	for (int i = 5; i < 64; i++)
+		assert_int_equal(((uint8_t *)driver_at(&f->driver, address))[i], 0x77);
+	while (driver_take(&f->driver, RX, NULL, &written))
+		assert_true(written <= 5);
+	assert_int_equal(atomic_load(&f->driver.failures), 0);
+}
+
 static void test_virtio_net_packet_to_the_guest_lies_in_one_buffer(void **state)
 {
 	struct fixture *f = *state;
@@ -345,6 +392,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		NET_TEST(test_virtio_net_packet_from_the_guest_reaches_the_tap),
 		NET_TEST(test_virtio_net_bad_header_is_dropped_and_counted),
+		NET_TEST(test_virtio_net_chains_of_wrong_lengths_are_dropped),
+		NET_TEST(test_virtio_net_tiny_receive_buffers_get_no_more_than_they_hold),
 		NET_TEST(test_virtio_net_packet_to_the_guest_lies_in_one_buffer),
 		NET_TEST(test_virtio_net_large_packet_spans_buffers),
 		NET_TEST(test_virtio_net_guest_that_stops_receiving_blocks_nobody),
