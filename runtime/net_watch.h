@@ -30,7 +30,11 @@ struct net_watch_settings {
 	int resolv_fd; /* see runtime/nameservers.h; likewise; -1: none */
 };
 
-/* Opens whatever needs the host's mounts. The caller has one thread, and is in the container's network namespace. */
+/*
+ * Opens whatever needs the host's mounts, which the proxy leaves later: what it keeps of them is /dev, for taps and
+ * vhost-net, and the state directory, for sockets. The caller has one thread, and is in the container's network
+ * namespace.
+ */
 struct net_watch *net_watch_create(struct loop *loop, const struct net_watch_settings *settings, struct err *err);
 void net_watch_destroy(struct net_watch *watch); /* NULL is fine */
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/bus.h"
 
+#include "common/auto.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "vmm/kvm.h"
 
@@ -20,12 +22,18 @@ enum { LATE_PINS = 2 };
 void bus_init(struct bus *bus, struct kvm *kvm, struct loop *loop, const struct guest_memory *memory)
 {
 	*bus = (struct bus){ .kvm = kvm, .loop = loop, .memory = memory };
+	for (unsigned i = 0; i < BUS_DEVICES_MAX; i++)
+		bus->sink_fds[i] = -1;
 }
 
 void bus_destroy(struct bus *bus)
 {
-	for (unsigned i = 0; i < bus->count; i++)
+	for (unsigned i = 0; i < bus->count; i++) {
 		virtio_mmio_destroy(&bus->devices[i]);
+		close_fd(&bus->sink_fds[i]);
+		free(bus->pages[i]);
+		bus->pages[i] = NULL;
+	}
 	bus->count = 0;
 }
 
@@ -81,6 +89,27 @@ static int wire(struct bus *bus, unsigned n, struct err *err)
 	return 0;
 }
 
+/*
+ * A driver reads InterruptStatus and writes InterruptACK at each interrupt. Where the first is always the same and the
+ * second means nothing, both go without this process. Not being able to is no error, only slower.
+ */
+static void spare_exits(struct bus *bus, unsigned n)
+{
+	struct virtio_mmio *mmio = &bus->devices[n];
+	struct err ignored = ERR_INIT;
+
+	if (!mmio->device->own_calls)
+		return;
+	bus->sink_fds[n] = kvm_sink_fd(bus->kvm, bus_address(n) + VIRTIO_MMIO_ACK, &ignored);
+	bus->pages[n] = aligned_alloc(VIRTIO_MMIO_SIZE, VIRTIO_MMIO_SIZE);
+	if (!bus->pages[n])
+		return;
+	memset(bus->pages[n], 0, VIRTIO_MMIO_SIZE);
+	virtio_mmio_show(mmio, bus->pages[n]);
+	if (!kvm_show_page(bus->kvm, n, bus_address(n), bus->pages[n]))
+		log_debug("%s: the guest asks for its registers each time", mmio->device->ops->name);
+}
+
 int bus_add(struct bus *bus, struct virtio_device *device, struct err *err)
 {
 	unsigned n = bus->count;
@@ -95,6 +124,8 @@ int bus_add(struct bus *bus, struct virtio_device *device, struct err *err)
 	}
 	virtio_mmio_init(&bus->devices[n], device, bus->memory, -1);
 	result = wire(bus, n, err);
+	if (result == 0)
+		spare_exits(bus, n);
 	/* vCPUs see it from here on. Half wired it stays as well, since its doorbells' addresses are used up. */
 	bus->count++;
 	return result < 0 ? err_wrap(err, "%s", device->ops->name) : (int)n;

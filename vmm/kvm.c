@@ -14,6 +14,8 @@
 #define IDENTITY_MAP_ADDRESS 0xfffbc000ull
 #define TSS_ADDRESS 0xfffbd000ull /* three pages */
 
+enum { SHOWN_SLOTS = 8 }; /* the first memory slot that is not of the guest's memory */
+
 static const struct {
 	int number;
 	const char *name;
@@ -100,7 +102,7 @@ int kvm_interrupt_fd(struct kvm *kvm, unsigned gsi, struct err *err)
 	return take_fd(&fd);
 }
 
-int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct err *err)
+static int wire_write(struct kvm *kvm, uint64_t address, uint32_t flags, uint32_t value, struct err *err)
 {
 	auto_fd int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct kvm_ioeventfd request = {
@@ -108,7 +110,7 @@ int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct er
 		.addr = address,
 		.len = 4,
 		.fd = fd,
-		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+		.flags = flags,
 	};
 
 	if (fd < 0)
@@ -116,4 +118,28 @@ int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct er
 	if (ioctl(kvm->vm_fd, KVM_IOEVENTFD, &request))
 		return err_set_errno(err, "KVM cannot wire the notification at %#llx", (unsigned long long)address);
 	return take_fd(&fd);
+}
+
+int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct err *err)
+{
+	return wire_write(kvm, address, KVM_IOEVENTFD_FLAG_DATAMATCH, value, err);
+}
+
+int kvm_sink_fd(struct kvm *kvm, uint64_t address, struct err *err)
+{
+	return wire_write(kvm, address, 0, 0, err);
+}
+
+bool kvm_show_page(struct kvm *kvm, unsigned number, uint64_t address, const void *page)
+{
+	const struct kvm_userspace_memory_region slot = {
+		.slot = SHOWN_SLOTS + number,
+		.flags = KVM_MEM_READONLY,
+		.guest_phys_addr = address,
+		.memory_size = 4096,
+		.userspace_addr = (uintptr_t)page,
+	};
+
+	return ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) > 0 &&
+	       ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) == 0;
 }

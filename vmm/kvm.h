@@ -35,4 +35,16 @@ int kvm_interrupt_fd(struct kvm *kvm, unsigned gsi, struct err *err);
  */
 int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct err *err);
 
+/*
+ * A new eventfd for 32-bit writes of any value at `address`, whose counts nobody needs: they end in the kernel. -1 with
+ * the error set.
+ */
+int kvm_sink_fd(struct kvm *kvm, uint64_t address, struct err *err);
+
+/*
+ * Shows the guest `page` (4 KiB, aligned) at `address`: it reads there without an exit, and writes as where there is no
+ * memory. `number` is different for each page. False: this host's kernel cannot.
+ */
+bool kvm_show_page(struct kvm *kvm, unsigned number, uint64_t address, const void *page);
+
 #endif

@@ -55,7 +55,11 @@ struct virtio_device {
 	struct virtqueue queues[VIRTIO_QUEUES_MAX];
 	int kick_fds[VIRTIO_QUEUES_MAX]; /* ioeventfds, made by the transport; -1 before that */
 	bool own_kicks;
-	/* Somebody else writes to call_fd when a queue has something: then InterruptStatus always says so. */
+	/*
+	 * InterruptStatus always says that a queue has something, as it must where somebody else writes to call_fd. The
+	 * driver then looks into queues for nothing at times; in return it reads and acknowledges without leaving the
+	 * guest or the host's kernel (see virtio_mmio_show).
+	 */
 	bool own_calls;
 	int call_fd; /* raises the device's interrupt; made by the transport; -1 before that */
 	uint64_t driver_features; /* valid from activate on */

@@ -53,9 +53,42 @@ static struct virtqueue *settable_queue(struct virtio_mmio *mmio)
 
 /* --- what the device tells the driver ---------------------------------------------------------------------- */
 
+static uint32_t read_interrupt_status(struct virtio_mmio *mmio)
+{
+	return atomic_load(&mmio->interrupt_status) | (mmio->device->own_calls ? INTERRUPT_QUEUE : 0);
+}
+
+static uint32_t read_status(struct virtio_mmio *mmio)
+{
+	return atomic_load(&mmio->status);
+}
+
+static uint32_t read_generation(struct virtio_mmio *mmio)
+{
+	return atomic_load(&mmio->generation);
+}
+
+static void show_register(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
+{
+	/* The guest reads it as a whole, whenever it likes. */
+	__atomic_store_n((uint32_t *)(void *)(mmio->page + offset), value, __ATOMIC_RELEASE);
+}
+
+/* What changes without the driver's doing, on any thread. */
+static void show_events(struct virtio_mmio *mmio)
+{
+	if (!mmio->page)
+		return;
+	show_register(mmio, 0x060, read_interrupt_status(mmio));
+	show_register(mmio, 0x070, read_status(mmio));
+	show_register(mmio, 0x0fc, read_generation(mmio));
+}
+
 static void interrupt(struct virtio_mmio *mmio, unsigned reason)
 {
 	atomic_fetch_or(&mmio->interrupt_status, reason);
+	if (reason != INTERRUPT_QUEUE || !mmio->device->own_calls)
+		show_events(mmio);
 	if (mmio->interrupt_fd >= 0)
 		eventfd_write(mmio->interrupt_fd, 1);
 }
@@ -307,19 +340,9 @@ static void write_queue_notify(struct virtio_mmio *mmio, uint32_t value)
 		complain(mmio, "notified a queue that does not exist");
 }
 
-static uint32_t read_interrupt_status(struct virtio_mmio *mmio)
-{
-	return atomic_load(&mmio->interrupt_status) | (mmio->device->own_calls ? INTERRUPT_QUEUE : 0);
-}
-
 static void write_interrupt_ack(struct virtio_mmio *mmio, uint32_t value)
 {
 	atomic_fetch_and(&mmio->interrupt_status, ~value);
-}
-
-static uint32_t read_status(struct virtio_mmio *mmio)
-{
-	return atomic_load(&mmio->status);
 }
 
 #define DEFINE_QUEUE_ADDRESS(part)                                                                       \
@@ -351,11 +374,6 @@ static uint32_t read_no_shared_memory(struct virtio_mmio *mmio)
 {
 	(void)mmio;
 	return 0xffffffff;
-}
-
-static uint32_t read_generation(struct virtio_mmio *mmio)
-{
-	return atomic_load(&mmio->generation);
 }
 
 #define IN(state) (1u << VIRTIO_STATE_##state)
@@ -396,6 +414,30 @@ static const struct virtio_register registers[CONFIG_SPACE / 4] = {
 const struct virtio_register *virtio_mmio_register(uint32_t offset)
 {
 	return offset < CONFIG_SPACE && offset % 4 == 0 && registers[offset / 4].name ? &registers[offset / 4] : NULL;
+}
+
+/* What a read would give of each register, and of the configuration. Under device->lock, or before there are threads.
+ */
+static void show_all(struct virtio_mmio *mmio)
+{
+	struct virtio_device *device = mmio->device;
+
+	if (!mmio->page)
+		return;
+	for (uint32_t offset = 0; offset < CONFIG_SPACE; offset += 4) {
+		const struct virtio_register *reg = virtio_mmio_register(offset);
+
+		if (reg && reg->read)
+			show_register(mmio, offset, reg->read(mmio));
+	}
+	if (device->ops->config_read)
+		device->ops->config_read(device, 0, mmio->page + CONFIG_SPACE, device->ops->config_size);
+}
+
+void virtio_mmio_show(struct virtio_mmio *mmio, uint8_t *page)
+{
+	mmio->page = page;
+	show_all(mmio);
 }
 
 /* --- accesses ---------------------------------------------------------------------------------------------- */
@@ -457,6 +499,7 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *da
 		} else {
 			memcpy(&value, data, sizeof value);
 			reg->write(mmio, value);
+			show_all(mmio);
 		}
 	}
 	pthread_mutex_unlock(&device->lock);

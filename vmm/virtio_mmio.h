@@ -28,6 +28,7 @@ struct virtio_device;
 
 #define VIRTIO_MMIO_SIZE 0x1000u
 #define VIRTIO_MMIO_NOTIFY 0x050u /* QueueNotify: where doorbells are wired */
+#define VIRTIO_MMIO_ACK 0x064u    /* InterruptACK */
 
 enum virtio_state {
 	VIRTIO_STATE_RESET,
@@ -57,6 +58,7 @@ struct virtio_mmio {
 	enum virtio_state state;
 	uint32_t device_features_select, driver_features_select, queue_select;
 	uint64_t driver_features; /* as written so far */
+	uint8_t *page;            /* what the driver reads, see virtio_mmio_show; NULL: it asks us */
 	/* Any thread. */
 	atomic_uint status, interrupt_status, generation;
 	pthread_mutex_t complaint_lock; /* device->complaints; taken last */
@@ -67,6 +69,12 @@ struct virtio_mmio {
 void virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, const struct guest_memory *memory,
 		      int interrupt_fd);
 void virtio_mmio_destroy(struct virtio_mmio *mmio);
+
+/*
+ * Keeps `page` (VIRTIO_MMIO_SIZE bytes, zeroed; owned by the caller, to outlive the device) as a driver would read the
+ * registers, so that the page itself can be shown to the guest, read-only. No thread accesses the device yet.
+ */
+void virtio_mmio_show(struct virtio_mmio *mmio, uint8_t *page);
 
 /* `offset` + `length` is inside the page. */
 void virtio_mmio_read(struct virtio_mmio *mmio, uint32_t offset, void *data, unsigned length);

@@ -420,6 +420,7 @@ struct virtio_device *virtio_net_create(struct loop *loop, const uint8_t mac[6],
 	}
 	net->ops = net_ops;
 	virtio_device_init(&net->device, &net->ops, QUEUE_COUNT);
+	net->device.own_calls = true; /* packets are many: each interrupt would cost two exits more */
 	net->loop = loop;
 	net->tap_fd = tap_fd;
 	memcpy(net->mac, mac, MAC_SIZE);
@@ -427,7 +428,7 @@ struct virtio_device *virtio_net_create(struct loop *loop, const uint8_t mac[6],
 		net->ops.features |= FEATURES_USO;
 	if (vhost_fd >= 0) {
 		net->vhost = net_vhost_create(vhost_fd, err);
-		net->device.own_kicks = net->device.own_calls = net->vhost;
+		net->device.own_kicks = net->vhost;
 		if (!net->vhost)
 			goto fail;
 		return &net->device;

@@ -358,6 +358,58 @@ static void test_virtio_mmio_interrupts_are_shown_and_acknowledged(void **state)
 	assert_int_equal(get(f, 0x60), 0);
 }
 
+/* Each register and the configuration, as a read gives them. */
+static void assert_page_is_shown(struct fixture *f, const uint8_t *page)
+{
+	for (uint32_t offset = 0; offset < 0x108; offset += 4) {
+		const struct virtio_register *reg = virtio_mmio_register(offset);
+		uint32_t shown;
+
+		memcpy(&shown, page + offset, sizeof shown);
+		if (offset >= 0x100 || (reg && reg->read))
+			assert_int_equal(shown, get(f, offset));
+		else
+			assert_int_equal(shown, 0);
+	}
+}
+
+static void test_virtio_mmio_shown_page_is_what_reads_give(void **state)
+{
+	static const enum virtio_state states[] = { VIRTIO_STATE_ACKNOWLEDGED, VIRTIO_STATE_DRIVER,
+						    VIRTIO_STATE_NEGOTIATED, VIRTIO_STATE_ACTIVE, VIRTIO_STATE_FAILED };
+	struct fixture *f = *state;
+	struct virtio_device *device = &f->counting.device;
+	_Alignas(4) static uint8_t page[VIRTIO_MMIO_SIZE];
+
+	device->own_calls = true;
+	memset(page, 0, sizeof page);
+	virtio_mmio_show(&f->mmio, page);
+	assert_page_is_shown(f, page);
+	for (unsigned i = 0; i < sizeof states / sizeof *states; i++) {
+		go_to(f, states[i]);
+		assert_page_is_shown(f, page);
+	}
+	go_to(f, VIRTIO_STATE_NEGOTIATED);
+	set_up_queue(f, 1, 0x4000, QUEUE_SIZE);
+	assert_page_is_shown(f, page);
+	set(f, 0x14, 1); /* which half of the features is shown */
+	assert_page_is_shown(f, page);
+	set(f, 0x30, 99);
+	assert_page_is_shown(f, page);
+	/* By the device, without a write of the driver's. */
+	go_to(f, VIRTIO_STATE_ACTIVE);
+	assert_int_equal(get(f, 0x60), 1); /* always, as the device wants it */
+	device->signal_queue(device, 0);
+	assert_page_is_shown(f, page);
+	device->signal_config(device);
+	assert_page_is_shown(f, page);
+	(device->fail)(device, "for the test");
+	assert_page_is_shown(f, page);
+	assert_true(page[STATUS] & NEEDS_RESET);
+	set(f, STATUS, 0);
+	assert_page_is_shown(f, page);
+}
+
 static void test_virtio_mmio_failure_asks_for_reset_once(void **state)
 {
 	struct fixture *f = *state;
@@ -422,6 +474,7 @@ int main(void)
 		TEST(test_virtio_mmio_queue_out_of_place_stays_unready),
 		TEST(test_virtio_mmio_notify_reaches_the_doorbell),
 		TEST(test_virtio_mmio_interrupts_are_shown_and_acknowledged),
+		TEST(test_virtio_mmio_shown_page_is_what_reads_give),
 		TEST(test_virtio_mmio_failure_asks_for_reset_once),
 		TEST(test_virtio_mmio_config_space_keeps_its_bounds),
 		TEST(test_virtio_mmio_has_no_shared_memory),
