@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Network modes of Docker and Podman that 60_network.bats does not have: IPv6, the host's network, another container's.
+
+load helpers
+
+setup_file() {
+	mkdir -p /etc/docker
+	cat >/etc/docker/daemon.json <<-JSON
+		{"runtimes": {"bulkhead": {"path": "$(command -v "${BULKHEAD:-bulkhead}")"}},
+		 "ipv6": true, "fixed-cidr-v6": "fd00:98::/64"}
+	JSON
+	start-dockerd 3>&- 4>&-
+	tar -C "${ROOTFS_DIR:-/opt/rootfs}/busybox" -c . | docker import - busybox >/dev/null
+}
+
+setup() { WORK= DOCKER= NETWORK=; }
+
+teardown() {
+	[ -z "$DOCKER" ] || docker rm -f $DOCKER >/dev/null 2>&1 || true
+	[ -z "$NETWORK" ] || docker network rm "$NETWORK" >/dev/null 2>&1 || true
+	[ -z "$WORK" ] || rm -rf "$WORK" # Docker makes mounts as it likes: none of ours to count
+	assert_equal "$(pgrep -x 'bulkhead.*' -a)" ""
+}
+
+dk() { timeout 120 docker "$@" 3>&-; }
+pm() { timeout 120 podman --runtime "$(command -v "$BULKHEAD")" "$@" 3>&-; }
+# Docker's own proxy takes a connection before the server in the container listens, and then drops it.
+fetch() {
+	local try
+	for try in $(seq 90); do
+		curl -gs --max-time 60 "$@" && return
+		read -rt 1 <> <(:) || true
+	done
+	return 1
+}
+
+HOST_REFUSED="linux.namespaces: the host's network cannot be a virtual machine's"
+
+@test "the host's network is refused, and the remedy named" {
+	bundle_setup busybox
+	config 'del(.linux.namespaces[] | select(.type == "network"))'
+	run_container
+	assert_status 1
+	assert_one_line "config.json: $HOST_REFUSED" '--network bridge, or none'
+	run dk run --rm --runtime bulkhead --network host busybox true
+	[ "$status" -ne 0 ]
+	assert_output "$HOST_REFUSED"
+	run pm run --rm --network host --rootfs "$ROOTFS_DIR/busybox:O" true
+	[ "$status" -ne 0 ]
+	assert_output "$HOST_REFUSED"
+}
+
+@test "the network of another container is refused by name" {
+	DOCKER="one$$ two$$"
+	dk run -d --runtime bulkhead --name "one$$" busybox sleep 1000
+	run dk run --runtime bulkhead --name "two$$" --network "container:one$$" busybox true
+	[ "$status" -ne 0 ]
+	assert_output "network interface eth0 is in another container's virtual machine"
+	# The first one has lost nothing.
+	run dk exec "one$$" sh -c 'ping -c 1 -W 5 $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p")'
+	assert_status 0
+}
+
+@test "IPv6 on Docker's bridge: in, out, and published" {
+	DOCKER=six$$
+	dk run -d --runtime bulkhead --name "$DOCKER" -p 8086:80 busybox sh -c \
+		'mkdir -p /www; echo by six >/www/index.html; exec httpd -f -p "[::]:80" -h /www'
+	local address=$(dk inspect -f '{{.NetworkSettings.GlobalIPv6Address}}' "$DOCKER")
+	local gateway=$(dk inspect -f '{{.NetworkSettings.IPv6Gateway}}' "$DOCKER")
+	[ -n "$address" ]
+	assert_equal "$(fetch "http://[$address]/index.html")" 'by six'
+	assert_equal "$(fetch 'http://[::1]:8086/index.html')" 'by six'
+	assert_equal "$(fetch 'http://127.0.0.1:8086/index.html')" 'by six'
+	run dk exec "$DOCKER" ping -6 -c 1 -W 5 "$gateway"
+	assert_status 0
+	run dk exec "$DOCKER" ip -6 route
+	assert_output "default via $gateway"
+}
+
+@test "python's http.server behind a published port" {
+	DOCKER=python$$
+	dk run -d --runtime bulkhead --name "$DOCKER" -p 8087:8000 -v "$ROOTFS_DIR/debian:/debian:ro" busybox \
+		chroot /debian python3 -m http.server --directory /etc 8000
+	assert_equal "$(fetch http://127.0.0.1:8087/hostname | md5sum)" "$(md5sum <"$ROOTFS_DIR/debian/etc/hostname")"
+	fetch http://127.0.0.1:8087/ | grep -q 'Directory listing'
+}
+
+@test "a network with an MTU of 1400 carries that much and no more in one piece" {
+	DOCKER=mtu$$ NETWORK=mtu$$
+	dk network create -o com.docker.network.driver.mtu=1400 "$NETWORK"
+	run dk run --rm --runtime bulkhead --name "$DOCKER" --network "$NETWORK" busybox sh -c \
+		'cat /sys/class/net/eth0/mtu; ping -c 1 -W 5 -s 1372 $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p")'
+	assert_status 0
+	assert_output 1400
+	assert_output '1380 bytes from'
+}
