@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 /*
  * Each pin costs the guest time at boot, so of those for devices to come there are few: the first such device has one
@@ -26,14 +27,25 @@ void bus_init(struct bus *bus, struct kvm *kvm, struct loop *loop, const struct 
 		bus->sink_fds[i] = -1;
 }
 
+static size_t late_size(const struct bus *bus)
+{
+	return (BUS_DEVICES_MAX - bus->boot_count) * (size_t)VIRTIO_MMIO_SIZE;
+}
+
+static void forget_pages(struct bus *bus)
+{
+	if (bus->pages)
+		munmap(bus->pages, late_size(bus));
+	bus->pages = NULL;
+}
+
 void bus_destroy(struct bus *bus)
 {
 	for (unsigned i = 0; i < bus->count; i++) {
 		virtio_mmio_destroy(&bus->devices[i]);
 		close_fd(&bus->sink_fds[i]);
-		free(bus->pages[i]);
-		bus->pages[i] = NULL;
 	}
+	forget_pages(bus);
 	bus->count = 0;
 }
 
@@ -98,16 +110,28 @@ static void spare_exits(struct bus *bus, unsigned n)
 	struct virtio_mmio *mmio = &bus->devices[n];
 	struct err ignored = ERR_INIT;
 
-	if (!mmio->device->own_calls)
+	if (!bus->boot_count)
 		return;
-	bus->sink_fds[n] = kvm_sink_fd(bus->kvm, bus_address(n) + VIRTIO_MMIO_ACK, &ignored);
-	bus->pages[n] = aligned_alloc(VIRTIO_MMIO_SIZE, VIRTIO_MMIO_SIZE);
-	if (!bus->pages[n])
+	if (mmio->device->own_calls)
+		bus->sink_fds[n] = kvm_sink_fd(bus->kvm, bus_address(n) + VIRTIO_MMIO_ACK, &ignored);
+	if (bus->pages)
+		virtio_mmio_show(mmio, bus->pages + (n - bus->boot_count) * VIRTIO_MMIO_SIZE);
+}
+
+/* Before the monitor is in its jail, where memory of the guest's is not changed any more. */
+static void show_late_places(struct bus *bus)
+{
+	size_t size = late_size(bus);
+
+	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages == MAP_FAILED)
 		return;
-	memset(bus->pages[n], 0, VIRTIO_MMIO_SIZE);
-	virtio_mmio_show(mmio, bus->pages[n]);
-	if (!kvm_show_page(bus->kvm, n, bus_address(n), bus->pages[n]))
-		log_debug("%s: the guest asks for its registers each time", mmio->device->ops->name);
+	bus->pages = pages;
+	if (kvm_show_pages(bus->kvm, bus_address(bus->boot_count), bus->pages, size))
+		return;
+	log_debug("the guest asks for registers each time: this host's KVM has no read-only memory");
+	forget_pages(bus);
 }
 
 int bus_add(struct bus *bus, struct virtio_device *device, struct err *err)
@@ -142,6 +166,7 @@ int bus_tell_guest(struct bus *bus, char *cmdline, size_t size, struct err *err)
 			return err_set(err, E2BIG, "the kernel command line is longer than %zu bytes", size - 1);
 	}
 	bus->boot_count = bus->count;
+	show_late_places(bus);
 	return 0;
 }
 

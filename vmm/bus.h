@@ -41,8 +41,11 @@ struct bus {
 	const struct guest_memory *memory;
 	struct virtio_mmio devices[BUS_DEVICES_MAX];
 	struct bus_doorbell doorbells[BUS_DEVICES_MAX][VIRTIO_QUEUES_MAX];
-	/* Of devices that are read and acknowledged without an exit; NULL and -1: not so. */
-	uint8_t *pages[BUS_DEVICES_MAX];
+	/*
+	 * The registers of devices that come after boot, as the guest reads them without an exit, from place boot_count
+	 * on; NULL: it asks us. And where acknowledgements go that mean nothing; -1: here.
+	 */
+	uint8_t *pages;
 	int sink_fds[BUS_DEVICES_MAX];
 	atomic_uint count;   /* grows while vCPUs run; a device is complete before it counts */
 	unsigned boot_count; /* 0 until the guest is told */

@@ -14,7 +14,7 @@
 #define IDENTITY_MAP_ADDRESS 0xfffbc000ull
 #define TSS_ADDRESS 0xfffbd000ull /* three pages */
 
-enum { SHOWN_SLOTS = 8 }; /* the first memory slot that is not of the guest's memory */
+enum { SHOWN_SLOT = 8 }; /* a memory slot that is none of the guest's memory */
 
 static const struct {
 	int number;
@@ -130,14 +130,14 @@ int kvm_sink_fd(struct kvm *kvm, uint64_t address, struct err *err)
 	return wire_write(kvm, address, 0, 0, err);
 }
 
-bool kvm_show_page(struct kvm *kvm, unsigned number, uint64_t address, const void *page)
+bool kvm_show_pages(struct kvm *kvm, uint64_t address, const void *pages, size_t size)
 {
 	const struct kvm_userspace_memory_region slot = {
-		.slot = SHOWN_SLOTS + number,
+		.slot = SHOWN_SLOT,
 		.flags = KVM_MEM_READONLY,
 		.guest_phys_addr = address,
-		.memory_size = 4096,
-		.userspace_addr = (uintptr_t)page,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)pages,
 	};
 
 	return ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) > 0 &&

@@ -42,9 +42,9 @@ int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct er
 int kvm_sink_fd(struct kvm *kvm, uint64_t address, struct err *err);
 
 /*
- * Shows the guest `page` (4 KiB, aligned) at `address`: it reads there without an exit, and writes as where there is no
- * memory. `number` is different for each page. False: this host's kernel cannot.
+ * Shows the guest `pages` (aligned, of whole pages) at `address`: it reads there without an exit, and writes as where
+ * there is no memory. Once. False: this host's kernel cannot.
  */
-bool kvm_show_page(struct kvm *kvm, unsigned number, uint64_t address, const void *page);
+bool kvm_show_pages(struct kvm *kvm, uint64_t address, const void *pages, size_t size);
 
 #endif
