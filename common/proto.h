@@ -11,7 +11,8 @@
  * A stream connection (port AGENT_PORT_STREAM) begins with one STREAM_ATTACH frame and one reply; after an OK reply
  * it carries the raw bytes of one standard stream, so flow control is vsock's: stdin towards the guest (a shutdown for
  * writing is end of file), stdout or stderr towards the host (end of file when the process has ended and its output is
- * drained). For a terminal there is one stream, both ways, attached as stream 0.
+ * drained). For a terminal there is one stream, both ways, attached as stream 0. Streams from 3 on are what else the
+ * process is given, at descriptors of these numbers.
  */
 #ifndef BULKHEAD_PROTO_H
 #define BULKHEAD_PROTO_H
@@ -40,6 +41,13 @@
 #define PROTO_LOOKUP_HEAD 5u
 #define PROTO_LOOKUP_MESSAGE_MAX 4096u /* a question is small */
 #define PROTO_LOOKUP_REPLY_MAX 65535u
+
+/* Process.more_streams: what the process may do with the stream. */
+enum proto_stream_way {
+	PROTO_STREAM_READ = 1,
+	PROTO_STREAM_WRITE = 2,
+};
+enum { PROTO_MORE_STREAMS_MAX = 32 };
 
 /* Numbers are never reused. Requests are even, each reply is its request + 1; ERROR may answer any. */
 enum proto_type {

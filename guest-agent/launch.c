@@ -24,30 +24,31 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SYNC_FD = 3 };
-
 /*
- * Of the agent's descriptors the child keeps its standard streams and the way back to the agent. The others are other
- * containers' pipes and connections, which would not see their end of file while we hold them.
+ * Of the agent's descriptors the child keeps its streams and, after the last of them, the way back to the agent, whose
+ * number is returned. The others are other containers' pipes and connections, which would not see their end of file
+ * while we hold them.
  */
 static int take_descriptors(const struct launch *launch, struct err *err)
 {
 	/* Above all we place here, so that no dup2 overwrites what is still to be moved. */
-	int sync_fd = fcntl(launch->sync_fd, F_DUPFD_CLOEXEC, 16);
-	int stdio[3];
+	int sync_fd = fcntl(launch->sync_fd, F_DUPFD_CLOEXEC, STDIO_MAX + 1), place = launch->stream_count;
+	int streams[STDIO_MAX];
 
-	for (int i = 0; i < 3; i++) {
-		stdio[i] = launch->stdio[i] < 0 ? -1 : fcntl(launch->stdio[i], F_DUPFD_CLOEXEC, 16);
-		if (launch->stdio[i] >= 0 && stdio[i] < 0)
-			return errtext_set(err, "standard streams");
+	for (int i = 0; i < launch->stream_count; i++) {
+		int from = launch->streams[i];
+
+		streams[i] = from < 0 ? -1 : fcntl(from, F_DUPFD_CLOEXEC, STDIO_MAX + 1);
+		if (from >= 0 && streams[i] < 0)
+			return errtext_set(err, "streams");
 	}
-	for (int i = 0; i < 3; i++) {
-		if (stdio[i] >= 0 && dup2(stdio[i], i) < 0)
-			return errtext_set(err, "standard streams");
+	for (int i = 0; i < launch->stream_count; i++) {
+		if (streams[i] >= 0 && dup2(streams[i], i) < 0)
+			return errtext_set(err, "streams");
 	}
-	if (sync_fd < 0 || dup3(sync_fd, SYNC_FD, O_CLOEXEC) < 0 || kernel_close_range(SYNC_FD + 1, ~0u, 0) < 0)
+	if (sync_fd < 0 || dup3(sync_fd, place, O_CLOEXEC) < 0 || kernel_close_range((unsigned)place + 1, ~0u, 0) < 0)
 		return errtext_set(err, "descriptors");
-	return 0;
+	return place;
 }
 
 /* The agent ignores and blocks signals; a new program expects neither. */
@@ -159,22 +160,23 @@ void launch_main(void *arg)
 	struct err err = ERR_INIT;
 	int master = -1;
 
-	if (take_descriptors(launch, &err) < 0)
+	int sync_fd = take_descriptors(launch, &err);
+	if (sync_fd < 0)
 		fail(launch->sync_fd, &err);
 	reset_signals();
-	sync_await(SYNC_FD, SYNC_GO);
+	sync_await(sync_fd, SYNC_GO);
 	if (prepare(launch, &program, &master, &err) < 0)
-		fail(SYNC_FD, &err);
-	if (sync_send(SYNC_FD, SYNC_READY, NULL, master) < 0)
+		fail(sync_fd, &err);
+	if (sync_send(sync_fd, SYNC_READY, NULL, master) < 0)
 		_exit(1);
 	close_fd(&master);
 
-	sync_await(SYNC_FD, SYNC_START);
+	sync_await(sync_fd, SYNC_START);
 	if (launch->container && hooks_run(launch->container, &err) < 0)
-		fail(SYNC_FD, &err);
+		fail(sync_fd, &err);
 	/* Nothing but the socket should be left; whatever is, does not get into the program. */
-	kernel_close_range(SYNC_FD, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+	kernel_close_range((unsigned)sync_fd, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
 	if (program_exec(&program, &err) < 0)
-		fail(SYNC_FD, &err);
+		fail(sync_fd, &err);
 	_exit(1);
 }

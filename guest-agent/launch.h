@@ -7,6 +7,7 @@
 #define BULKHEAD_AGENT_LAUNCH_H
 
 #include "guest-agent/message.h"
+#include "guest-agent/stdio.h"
 #include "guest-agent/sysctl.h"
 
 #include <stdbool.h>
@@ -20,7 +21,8 @@ struct launch {
 	bool in_user_namespace;
 	bool new_cgroup_namespace, new_network_namespace, new_uts_namespace;
 	enum sysctl_part sysctls; /* that are the child's to set */
-	int stdio[3];             /* -1 with a terminal */
+	int streams[STDIO_MAX];   /* become descriptors 0, 1, ...; the first three are -1 with a terminal */
+	int stream_count;         /* at least 3 */
 	int sync_fd;
 };
 

@@ -79,6 +79,29 @@ void process_destroy(struct process *process)
 
 static void sync_readable(void *arg, uint32_t events);
 
+static void close_streams(struct launch *launch)
+{
+	for (int i = 0; i < launch->stream_count; i++)
+		close_fd(&launch->streams[i]);
+}
+
+static int make_streams(struct process *process, struct launch *launch, unsigned uid, unsigned gid, struct err *err)
+{
+	const agent_Process *description = launch->process;
+
+	for (int i = 0; i < STDIO_MAX; i++)
+		launch->streams[i] = -1;
+	launch->stream_count = 3 + (int)description->more_streams_count;
+	if (!description->terminal && stdio_make_pipes(process->io, uid, gid, launch->streams, err) < 0)
+		return -1;
+	if (stdio_make_more(process->io, description->more_streams, description->more_streams_count, uid, gid,
+			    launch->streams + 3, err) < 0) {
+		close_streams(launch);
+		return -1;
+	}
+	return 0;
+}
+
 int process_spawn(struct process *process, const struct namespace_plan *plan, struct launch *launch, unsigned uid,
 		  unsigned gid, struct err *err)
 {
@@ -89,15 +112,12 @@ int process_spawn(struct process *process, const struct namespace_plan *plan, st
 		return errtext_set(err, "creating the container's process");
 	process->sync_fd = pair[0];
 	auto_fd int child_fd = pair[1];
-	for (int i = 0; i < 3; i++)
-		launch->stdio[i] = -1;
-	if (!launch->process->terminal && stdio_make_pipes(process->io, uid, gid, launch->stdio, err) < 0)
+	if (make_streams(process, launch, uid, gid, err) < 0)
 		return -1;
 	launch->sync_fd = child_fd;
 	process->oom_kills_before = cgroup_oom_kills(&process->container->cgroup);
 	process->pid = namespaces_spawn(plan, launch_main, launch, err);
-	for (int i = 0; i < 3; i++)
-		close_fd(&launch->stdio[i]);
+	close_streams(launch);
 	if (process->pid < 0) {
 		process->pid = 0;
 		close_sync(process);

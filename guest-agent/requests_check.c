@@ -108,6 +108,15 @@ static int check_process(agent_Process *process, struct err *err)
 			return err_set(err, EINVAL, "process: there is no resource limit %u",
 				       process->rlimits[i].resource);
 	}
+	if (process->more_streams_count > PROTO_MORE_STREAMS_MAX)
+		return err_set(err, EINVAL, "process: more than %d streams besides the standard ones",
+			       PROTO_MORE_STREAMS_MAX);
+	for (size_t i = 0; i < process->more_streams_count; i++) {
+		uint32_t way = process->more_streams[i];
+
+		if (!way || way & ~(uint32_t)(PROTO_STREAM_READ | PROTO_STREAM_WRITE))
+			return err_set(err, EINVAL, "process: stream %zu: %u is not a way", i + 3, way);
+	}
 	return check_instructions(process->seccomp, sizeof(struct sock_filter), BPF_MAXINSNS, "seccomp filter", err);
 }
 

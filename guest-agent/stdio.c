@@ -5,12 +5,12 @@
 #include "common/err.h"
 #include "guest-agent/pump.h"
 
+#include <assert.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 enum {
-	STREAM_COUNT = 3,
 	/* More than a pty holds between its two sides (kernel: 64 KiB of buffers and the line discipline's 4). */
 	TERMINAL_HOLDS_AT_MOST = 128 << 10,
 };
@@ -18,10 +18,11 @@ enum {
 struct stream {
 	struct stdio *io;
 	unsigned index;
-	int fd; /* the agent's end, -1 once a pump owns it (of a terminal: a copy stays for its size) */
+	int fd;            /* the agent's end, -1 once a pump owns it (of a terminal: a copy stays for its size) */
+	bool takes, gives; /* from the host, to the host; both: a terminal, a socket */
 	bool attached;
-	struct pump *pump;  /* a pipe's only one; a terminal's output */
-	struct pump *input; /* a terminal's input */
+	struct pump *pump;  /* a pipe's only one; of both ways the output */
+	struct pump *input; /* of both ways the input */
 };
 
 struct stdio {
@@ -33,7 +34,8 @@ struct stdio {
 	 * open it again; in between, reading the master would fail and nothing would tell us when to try again.
 	 */
 	int slave;
-	struct stream streams[STREAM_COUNT];
+	struct stream streams[STDIO_MAX];
+	unsigned count;
 };
 
 struct stdio *stdio_create(struct loop *loop)
@@ -44,8 +46,9 @@ struct stdio *stdio_create(struct loop *loop)
 		return NULL;
 	io->loop = loop;
 	io->slave = -1;
-	for (unsigned i = 0; i < STREAM_COUNT; i++)
-		io->streams[i] = (struct stream){ .io = io, .index = i, .fd = -1 };
+	io->count = 3;
+	for (unsigned i = 0; i < STDIO_MAX; i++)
+		io->streams[i] = (struct stream){ .io = io, .index = i, .fd = -1, .takes = i == 0, .gives = i > 0 };
 	return io;
 }
 
@@ -61,36 +64,77 @@ void stdio_destroy(struct stdio *io)
 {
 	if (!io)
 		return;
-	for (unsigned i = 0; i < STREAM_COUNT; i++)
+	for (unsigned i = 0; i < io->count; i++)
 		close_stream(&io->streams[i]);
 	close_fd(&io->slave);
 	free(io);
 }
 
-int stdio_make_pipes(struct stdio *io, unsigned uid, unsigned gid, int out[3], struct err *err)
+/* A socket pair for both ways. ends[0] becomes the process's. */
+static int make_ends(const struct stream *stream, int ends[2])
 {
-	for (unsigned i = 0; i < STREAM_COUNT; i++)
-		out[i] = -1;
-	for (unsigned i = 0; i < STREAM_COUNT; i++) {
-		int ends[2];
+	int pair[2];
 
-		if (pipe2(ends, O_CLOEXEC) < 0 || fchown(ends[0], uid, gid) < 0) {
-			err_set_errno(err, "making a pipe for a standard stream");
-			for (unsigned j = 0; j < STREAM_COUNT; j++)
-				close_fd(&out[j]);
-			return -1;
-		}
-		close_fd(&io->streams[i].fd);
-		io->streams[i].fd = ends[i == 0];
-		out[i] = ends[i != 0];
+	if (stream->takes && stream->gives)
+		return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return -1;
+	ends[0] = pair[stream->gives];
+	ends[1] = pair[stream->takes];
+	return 0;
+}
+
+static int make_stream(struct stream *stream, unsigned uid, unsigned gid, int *out)
+{
+	int ends[2];
+
+	if (make_ends(stream, ends) < 0)
+		return -1;
+	*out = ends[0];
+	close_fd(&stream->fd);
+	stream->fd = ends[1];
+	/* Both ends of a pipe are one file; a socket cannot be opened by its name, whoever owns it. */
+	return stream->takes && stream->gives ? 0 : fchown(ends[0], uid, gid);
+}
+
+static int make_streams(struct stream *streams, size_t count, unsigned uid, unsigned gid, int *out, struct err *err)
+{
+	for (size_t i = 0; i < count; i++)
+		out[i] = -1;
+	for (size_t i = 0; i < count; i++) {
+		if (make_stream(&streams[i], uid, gid, &out[i]) == 0)
+			continue;
+		err_set_errno(err, "making stream %u", streams[i].index);
+		for (size_t j = 0; j < count; j++)
+			close_fd(&out[j]);
+		return -1;
 	}
 	return 0;
+}
+
+int stdio_make_pipes(struct stdio *io, unsigned uid, unsigned gid, int out[3], struct err *err)
+{
+	return make_streams(io->streams, 3, uid, gid, out, err);
+}
+
+int stdio_make_more(struct stdio *io, const uint32_t *ways, size_t count, unsigned uid, unsigned gid, int *out,
+		    struct err *err)
+{
+	assert(count <= PROTO_MORE_STREAMS_MAX);
+	io->count = 3 + (unsigned)count;
+	for (size_t i = 0; i < count; i++) {
+		io->streams[3 + i].takes = ways[i] & PROTO_STREAM_READ;
+		io->streams[3 + i].gives = ways[i] & PROTO_STREAM_WRITE;
+	}
+	return make_streams(io->streams + 3, count, uid, gid, out, err);
 }
 
 void stdio_set_terminal(struct stdio *io, int master)
 {
 	io->is_terminal = true;
 	io->streams[0].fd = master;
+	io->streams[0].gives = true;
+	io->streams[1].gives = io->streams[2].gives = false;
 	io->slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
@@ -102,26 +146,40 @@ static void stream_ended(void *arg)
 
 int stdio_check_attach(const struct stdio *io, unsigned stream, struct err *err)
 {
-	if (stream >= STREAM_COUNT || (io->is_terminal && stream != 0))
+	if (stream >= io->count || (io->is_terminal && (stream == 1 || stream == 2)))
 		return err_set(err, EINVAL, "the process has no stream %u", stream);
 	if (io->streams[stream].attached)
 		return err_set(err, EBUSY, "stream %u is attached already", stream);
 	return 0;
 }
 
-static void attach_terminal(struct stream *stream, int connection)
+/* The host sends no more. A socket says so to the process, which may go on writing; a terminal is hung up. */
+static void input_ended(void *arg)
+{
+	struct stream *stream = arg;
+
+	if (stream->index == 0) {
+		close_stream(stream);
+		return;
+	}
+	pump_destroy(stream->input);
+	stream->input = NULL;
+	shutdown(stream->fd, SHUT_WR);
+}
+
+static void attach_both_ways(struct stream *stream, int connection)
 {
 	struct stdio *io = stream->io;
 	auto_fd int conn = connection;
 	/* Two pumps over two descriptors: each owns a copy. */
 	auto_fd int conn_copy = fcntl(conn, F_DUPFD_CLOEXEC, 0);
-	auto_fd int master_in = fcntl(stream->fd, F_DUPFD_CLOEXEC, 0);
-	auto_fd int master_out = fcntl(stream->fd, F_DUPFD_CLOEXEC, 0);
+	auto_fd int in = fcntl(stream->fd, F_DUPFD_CLOEXEC, 0);
+	auto_fd int out = fcntl(stream->fd, F_DUPFD_CLOEXEC, 0);
 
-	if (conn_copy < 0 || master_in < 0 || master_out < 0)
+	if (conn_copy < 0 || in < 0 || out < 0)
 		return close_stream(stream);
-	stream->input = pump_create(io->loop, take_fd(&conn_copy), take_fd(&master_in), stream_ended, stream);
-	stream->pump = pump_create(io->loop, take_fd(&master_out), take_fd(&conn), stream_ended, stream);
+	stream->input = pump_create(io->loop, take_fd(&conn_copy), take_fd(&in), input_ended, stream);
+	stream->pump = pump_create(io->loop, take_fd(&out), take_fd(&conn), stream_ended, stream);
 	if (!stream->input || !stream->pump)
 		close_stream(stream);
 }
@@ -131,7 +189,7 @@ static void drain(struct stream *stream)
 	pump_destroy(stream->input);
 	stream->input = NULL;
 	if (stream->pump)
-		pump_drain(stream->pump, stream->io->is_terminal ? TERMINAL_HOLDS_AT_MOST : 0);
+		pump_drain(stream->pump, stream->io->is_terminal && stream->index == 0 ? TERMINAL_HOLDS_AT_MOST : 0);
 }
 
 void stdio_attach(struct stdio *io, unsigned index, int connection)
@@ -139,16 +197,16 @@ void stdio_attach(struct stdio *io, unsigned index, int connection)
 	struct stream *stream = &io->streams[index];
 
 	stream->attached = true;
-	if (stream->fd < 0) { /* standard input of a process that has ended */
+	if (stream->fd < 0) { /* input of a process that has ended */
 		close_fd(&connection);
 		return;
 	}
-	if (io->is_terminal) {
-		attach_terminal(stream, connection);
+	if (stream->takes && stream->gives) {
+		attach_both_ways(stream, connection);
 	} else {
 		int fd = take_fd(&stream->fd);
 
-		if (index == 0)
+		if (stream->takes)
 			stream->pump = pump_create(io->loop, connection, fd, stream_ended, stream);
 		else
 			stream->pump = pump_create(io->loop, fd, connection, stream_ended, stream);
@@ -174,17 +232,17 @@ void stdio_process_ended(struct stdio *io)
 {
 	io->process_ended = true;
 	close_fd(&io->slave);
-	if (!io->is_terminal)
-		close_stream(&io->streams[0]);
-	for (unsigned i = 0; i < STREAM_COUNT; i++) {
-		if (io->streams[i].pump)
+	for (unsigned i = 0; i < io->count; i++) {
+		if (!io->streams[i].gives)
+			close_stream(&io->streams[i]);
+		else if (io->streams[i].pump)
 			drain(&io->streams[i]);
 	}
 }
 
 bool stdio_is_busy(const struct stdio *io)
 {
-	for (unsigned i = 0; i < STREAM_COUNT; i++) {
+	for (unsigned i = 0; i < io->count; i++) {
 		if (io->streams[i].pump)
 			return true;
 	}
@@ -193,8 +251,8 @@ bool stdio_is_busy(const struct stdio *io)
 
 bool stdio_is_delivered(const struct stdio *io)
 {
-	for (unsigned i = io->is_terminal ? 0 : 1; i < (io->is_terminal ? 1 : STREAM_COUNT); i++) {
-		if (!io->streams[i].attached || io->streams[i].pump)
+	for (unsigned i = 0; i < io->count; i++) {
+		if (io->streams[i].gives && (!io->streams[i].attached || io->streams[i].pump))
 			return false;
 	}
 	return true;

@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stdio.h - the standard streams of one process, and the connections they are attached to.
+ * stdio.h - the standard streams of one process and what else it is given, and the connections they are attached to.
  *
- * Three pipes, or a terminal's master (stream 0, both ways). The process may write before the host attaches: the bytes
+ * Three pipes, or a terminal's master (stream 0, both ways); from stream 3 on pipes and sockets that the host preserves
+ * for the process. The process may write before the host attaches: the bytes
  * wait in the pipe, and the writer waits when it is full. When the process ends, what its streams hold is still
  * delivered, and then the connections close, even if a grandchild keeps the other end of a pipe.
  */
 #ifndef BULKHEAD_AGENT_STDIO_H
 #define BULKHEAD_AGENT_STDIO_H
 
+#include "common/proto.h"
+
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct err;
 struct loop;
 struct stdio;
+
+enum { STDIO_MAX = 3 + PROTO_MORE_STREAMS_MAX };
 
 /* Empty: no pipes, no terminal. NULL when out of memory. */
 struct stdio *stdio_create(struct loop *loop);
@@ -24,6 +31,10 @@ void stdio_destroy(struct stdio *io); /* closes everything, also attached connec
  * process that is not root may open /dev/stdout.
  */
 int stdio_make_pipes(struct stdio *io, unsigned uid, unsigned gid, int out[3], struct err *err);
+
+/* Streams 3, 4, ...: a pipe, or for both ways a socket. At most PROTO_MORE_STREAMS_MAX; the process's ends as above. */
+int stdio_make_more(struct stdio *io, const uint32_t *ways, size_t count, unsigned uid, unsigned gid, int *out,
+		    struct err *err);
 
 /* Takes the master of a terminal. */
 void stdio_set_terminal(struct stdio *io, int master);

@@ -14,6 +14,7 @@
 #include "runtime/interrupt.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
+#include "runtime/preserved_fds.h"
 #include "runtime/start_proxy.h"
 #include "runtime/statedir.h"
 #include "runtime/terminal.h"
@@ -64,7 +65,7 @@ static const struct option options[] = {
 	{ "no-new-privs", 0, OPTION_FLAG, EXEC(no_new_privs), NULL, "no set-user-id programs" },
 	{ "cgroup", 0, OPTION_TEXT, EXEC(cgroup), "PATH", "cgroup below the container's" },
 	{ "ignore-paused", 0, OPTION_FLAG, EXEC(ignore_paused), NULL, "accepted; a paused VM runs nothing" },
-	{ "preserve-fds", 0, OPTION_NUMBER, EXEC(preserve_fds), "N", "refused unless 0" },
+	{ "preserve-fds", 0, OPTION_NUMBER, EXEC(preserve_fds), "N", "descriptors 3, 4, ... to pass on" },
 	{ "process-label", 0, OPTION_IGNORED, 0, NULL, NULL },
 	{ "apparmor", 0, OPTION_IGNORED, 0, NULL, NULL },
 	{ "no-subreaper", 0, OPTION_FLAG, EXEC(ignore_paused), NULL, NULL },
@@ -80,6 +81,7 @@ struct execution {
 	struct terminal terminal;
 	char id[64];
 	int request_fd, cgroup_fd, network_fd, sync_fd, log_fd;
+	int preserved_fds;
 	pid_t pid;
 };
 
@@ -189,9 +191,6 @@ static int check_terminal(const struct execution *x, struct err *err)
 {
 	const struct exec_options *given = x->given;
 
-	if (given->preserve_fds.given && given->preserve_fds.value != 0)
-		return err_set(err, ENOTSUP, "--preserve-fds %lld: only the three standard streams lead into a VM",
-			       given->preserve_fds.value);
 	if (x->process->terminal && given->detach && !given->console_socket)
 		return err_set(err, EINVAL,
 			       "cannot allocate tty if bulkhead will detach without setting console socket");
@@ -214,6 +213,8 @@ static int encode(struct execution *x, struct err *err)
 	request.has_process = true;
 	int result = oci_describe_process(x->config, x->process, &request.process, err);
 	if (result == 0)
+		result = x->preserved_fds = preserved_fds_describe(&x->given->preserve_fds, &request.process, err);
+	if (result >= 0)
 		result = frame_encode_payload(agent_ExecRequest_fields, &request, &payload, &length, err);
 	pb_release(agent_ExecRequest_fields, &request);
 	if (result < 0)
@@ -280,6 +281,7 @@ static int spawn(struct execution *x, struct err *err)
 		.terminal_fd = x->terminal.slave,
 		.log_fd = x->globals->log_fd >= 0 ? x->globals->log_fd : x->log_fd,
 		.root_fd = -1,
+		.preserved_fds = x->preserved_fds,
 		.cgroup_fd = x->cgroup_fd,
 		.network_fd = x->network_fd,
 		.has_oom_score_adj = x->process->has_oom_score_adj,

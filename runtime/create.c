@@ -9,6 +9,7 @@
 #include "runtime/network.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
+#include "runtime/preserved_fds.h"
 #include "runtime/proxy_root.h"
 #include "runtime/run_hooks.h"
 #include "runtime/start_proxy.h"
@@ -53,6 +54,7 @@ struct creation {
 	struct oci_shares shares;
 	struct terminal terminal;
 	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd;
+	int preserved_fds; /* how many */
 	bool new_network;
 };
 
@@ -67,14 +69,6 @@ static int check_terminal(const struct create_request *request, struct err *err)
 	if (console && (!terminal || !request->detached))
 		return err_set(err, EINVAL, "cannot use console socket if bulkhead will not detach or allocate tty");
 	return 0;
-}
-
-static int check_options(const struct create_request *request, struct err *err)
-{
-	if (request->options->preserve_fds.given && request->options->preserve_fds.value != 0)
-		return err_set(err, ENOTSUP, "--preserve-fds %lld: only the three standard streams lead into a VM",
-			       request->options->preserve_fds.value);
-	return check_terminal(request, err);
 }
 
 /* The user's name without the name service, which a static program should not load. */
@@ -195,7 +189,7 @@ static int prepare(struct creation *c, struct err *err)
 
 	if (oci_id_check(request->id, err) < 0)
 		return err_wrap(err, "\"%s\"", request->id);
-	if (check_options(request, err) < 0 || paths_find(&c->paths, err) < 0 ||
+	if (check_terminal(request, err) < 0 || paths_find(&c->paths, err) < 0 ||
 	    oci_host_config_load(OCI_HOST_CONFIG_FILE, &c->host, err) < 0 ||
 	    oci_vm_size(request->config, c->host, &size, err) < 0)
 		return -1;
@@ -203,6 +197,9 @@ static int prepare(struct creation *c, struct err *err)
 	c->launch.vcpus = size.vcpus;
 	c->created->container.store = new_store(request);
 	if (describe(c, err) < 0)
+		return -1;
+	c->preserved_fds = preserved_fds_describe(&request->options->preserve_fds, &c->description.process, err);
+	if (c->preserved_fds < 0)
 		return -1;
 	if (c->shares.items[0].path)
 		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
@@ -271,6 +268,7 @@ static int start(struct creation *c, struct err *err)
 		.monitor_fds = fds,
 		.monitor_fd_count = fd_count,
 		.root_fd = c->root_fd,
+		.preserved_fds = c->preserved_fds,
 		.cgroup_fd = c->cgroup_fd,
 		.network_fd = c->network_fd,
 		.new_network = c->new_network,

@@ -3,7 +3,8 @@
  * proxy_main.c - bulkhead-proxy: the host process that stands for one process of a container.
  *
  * bulkhead-proxy --container ID [--exec ID] --state-fd N --request-fd N --sync-fd N [--terminal-fd N] [--log-fd N]
- *                [--root-fd N] [--watch-network [--vhost-net] [--resolv-fd N]] [--log-format json] [--debug]
+ *                [--root-fd N] [--preserved-fds COUNT] [--watch-network [--vhost-net] [--resolv-fd N]] [--log-format
+ * json] [--debug]
  *                [-- MONITOR ARGUMENT...]
  *
  * Its pid is the one the engine watches: it has the container's standard streams, gets its signals, ends as it ends.
@@ -17,6 +18,7 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "common/proto.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -30,7 +32,7 @@
 
 struct arguments {
 	const char *container, *exec, *log_format;
-	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd, root_fd, resolv_fd;
+	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd, root_fd, resolv_fd, preserved_fds;
 	bool debug, watch_network, vhost_net;
 };
 
@@ -51,6 +53,7 @@ static const struct option options[] = {
 	FD_OPTION("log-fd", log_fd),
 	FD_OPTION("root-fd", root_fd),
 	FD_OPTION("resolv-fd", resolv_fd),
+	FD_OPTION("preserved-fds", preserved_fds),
 	{ "watch-network", 0, OPTION_FLAG, offsetof(struct arguments, watch_network), NULL, "" },
 	{ "vhost-net", 0, OPTION_FLAG, offsetof(struct arguments, vhost_net), NULL, "" },
 	OPTION_END,
@@ -102,10 +105,15 @@ static void remove_record(const struct session_settings *settings)
 
 static int start_monitor(char **arguments, struct session_settings *settings, int log_fd, struct err *err)
 {
-	int keep[] = { settings->state_fd, settings->request_fd, settings->sync_fd, settings->terminal_fd, log_fd,
-		       settings->root_fd,  settings->resolv_fd };
+	int keep[7 + PROTO_MORE_STREAMS_MAX] = {
+		settings->state_fd, settings->request_fd, settings->sync_fd, settings->terminal_fd, log_fd,
+		settings->root_fd,  settings->resolv_fd
+	};
+	size_t count = 7;
 
-	settings->monitor = monitor_start(arguments, keep, sizeof keep / sizeof keep[0], log_fd, err);
+	for (int i = 0; i < settings->preserved_fds; i++)
+		keep[count++] = 3 + i;
+	settings->monitor = monitor_start(arguments, keep, count, log_fd, err);
 	return settings->monitor ? 0 : -1;
 }
 
@@ -136,6 +144,7 @@ int main(int argc, char **argv)
 		.sync_fd = fd_of(&arguments.sync_fd),
 		.terminal_fd = fd_of(&arguments.terminal_fd),
 		.root_fd = fd_of(&arguments.root_fd),
+		.preserved_fds = arguments.preserved_fds.given ? (int)arguments.preserved_fds.value : 0,
 		.watches_network = arguments.watch_network && monitor_count > 0,
 		.use_vhost = arguments.vhost_net,
 		.resolv_fd = fd_of(&arguments.resolv_fd),

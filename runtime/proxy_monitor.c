@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { REASON_MAX = 700, EVENTS_PER_ROUND = 16, KEPT_MAX = 16 };
+enum { REASON_MAX = 700, EVENTS_PER_ROUND = 16, KEPT_MAX = 64 };
 
 static const char no_reason[] = "the monitor ended"; /* until something better is known */
 

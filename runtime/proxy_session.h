@@ -29,6 +29,7 @@ struct session_settings {
 	int request_fd;   /* a file with the payload of CREATE or EXEC */
 	int sync_fd;
 	int terminal_fd;         /* -1: plain streams */
+	int preserved_fds;       /* descriptors from 3 on, of the process */
 	int root_fd;             /* see runtime/proxy_root.h; -1: stays on the host's */
 	struct monitor *monitor; /* NULL: an exec */
 	/* With a monitor: keep the VM's network like that of our namespace, see runtime/net_watch.h. */

@@ -2,6 +2,7 @@
 #include "runtime/proxy_stdio.h"
 
 #include "runtime/frame.h"
+#include "runtime/preserved_fds.h"
 #include "runtime/proxy_channel.h"
 #include "runtime/relay.h"
 
@@ -16,11 +17,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-enum { STREAMS = 3, ATTACH_ID = 1 };
+enum { STREAMS_MAX = 3 + PROTO_MORE_STREAMS_MAX, ATTACH_ID = 1 };
 
 struct stream {
 	struct stdio *stdio;
-	unsigned number;
+	unsigned number; /* as the agent knows it */
+	bool takes, gives;
 	int host_fd; /* until a relay takes it */
 	struct channel *channel;
 	struct relay *in;  /* towards the guest */
@@ -33,10 +35,10 @@ struct stdio {
 	const struct stdio_callbacks *callbacks;
 	void *arg;
 	const char *container, *exec;
-	struct stream streams[STREAMS];
-	unsigned count; /* 3, or 1 with a terminal */
+	struct stream streams[STREAMS_MAX];
+	unsigned count; /* 3, or 1 with a terminal, and the preserved ones */
 	unsigned attached;
-	bool is_terminal, attaching, failed, drained, finished;
+	bool attaching, failed, drained, finished;
 };
 
 static void stream_failed(struct stream *stream, const char *why)
@@ -56,7 +58,7 @@ bool stdio_is_drained(const struct stdio *stdio)
 	if (stdio->attached < stdio->count)
 		return false;
 	for (unsigned i = 0; i < stdio->count; i++) {
-		if ((stdio->is_terminal || i > 0) && !stdio->streams[i].out_ended)
+		if (stdio->streams[i].gives && !stdio->streams[i].out_ended)
 			return false;
 	}
 	return true;
@@ -91,7 +93,7 @@ static void out_ended(void *arg)
 	relay_destroy(stream->out);
 	stream->out = NULL;
 	stream->out_ended = true;
-	/* A terminal hung up by the guest takes no more input either. */
+	/* A terminal hung up by the guest takes no more input either, nor a socket it has closed. */
 	drop_in(stream);
 	check_drained(stream->stdio);
 }
@@ -101,10 +103,9 @@ static int start_relays(struct stream *stream, int guest_fd, struct err *err)
 	struct stdio *stdio = stream->stdio;
 	auto_fd int guest = guest_fd;
 	auto_fd int host = take_fd(&stream->host_fd);
-	bool takes = stdio->is_terminal || stream->number == 0;
-	bool gives = stdio->is_terminal || stream->number != 0;
+	bool gives = stream->gives;
 
-	if (takes) {
+	if (stream->takes) {
 		int from = gives ? fcntl(host, F_DUPFD_CLOEXEC, 3) : take_fd(&host);
 		int to = gives ? fcntl(guest, F_DUPFD_CLOEXEC, 3) : take_fd(&guest);
 
@@ -185,8 +186,56 @@ static void stream_closed(void *arg, const char *why)
 
 static const struct channel_callbacks stream_callbacks = { stream_opened, stream_received, stream_closed };
 
+static void add_stream(struct stdio *stdio, unsigned number, bool takes, bool gives, int host_fd)
+{
+	stdio->streams[stdio->count++] = (struct stream){
+		.stdio = stdio,
+		.number = number,
+		.takes = takes,
+		.gives = gives,
+		.host_fd = host_fd,
+	};
+}
+
+/* Out of the low numbers: a closed 0, 1 or 2 would be given to the next file opened. */
+static int take_standard(struct stdio *stdio, struct err *err)
+{
+	for (int i = 0; i < 3; i++) {
+		int fd = fcntl(i, F_DUPFD_CLOEXEC, 3);
+
+		if (fd < 0)
+			return err_set_errno(err, "cannot duplicate standard stream %d", i);
+		add_stream(stdio, (unsigned)i, i == 0, i > 0, fd);
+	}
+	return 0;
+}
+
+static int take_preserved(struct stdio *stdio, int count, struct err *err)
+{
+	for (int fd = 3; fd < 3 + count && stdio->count < STREAMS_MAX; fd++) {
+		int way = preserved_fd_way(fd, err);
+
+		if (way < 0)
+			return -1;
+		add_stream(stdio, (unsigned)fd, way & PROTO_STREAM_READ, way & PROTO_STREAM_WRITE, fd);
+	}
+	return 0;
+}
+
+static int silence_standard(struct err *err)
+{
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null_fd < 0)
+		return err_set_errno(err, "/dev/null");
+	for (int i = 0; i < 3; i++)
+		dup2(null_fd, i);
+	close(null_fd);
+	return 0;
+}
+
 struct stdio *stdio_connect(struct loop *loop, int dirfd, const char *container, const char *exec, int terminal_fd,
-			    const struct stdio_callbacks *callbacks, void *arg, struct err *err)
+			    int preserved_fds, const struct stdio_callbacks *callbacks, void *arg, struct err *err)
 {
 	struct stdio *stdio = calloc(1, sizeof *stdio);
 
@@ -199,28 +248,12 @@ struct stdio *stdio_connect(struct loop *loop, int dirfd, const char *container,
 	stdio->arg = arg;
 	stdio->container = container;
 	stdio->exec = exec;
-	stdio->is_terminal = terminal_fd >= 0;
-	stdio->count = stdio->is_terminal ? 1 : STREAMS;
-	for (unsigned i = 0; i < STREAMS; i++)
-		stdio->streams[i] = (struct stream){ .stdio = stdio, .number = i, .host_fd = -1 };
-	for (unsigned i = 0; i < stdio->count; i++) {
-		/* Out of the low numbers: a closed 0, 1 or 2 would be given to the next file opened. */
-		int fd = stdio->is_terminal ? terminal_fd : fcntl((int)i, F_DUPFD_CLOEXEC, 3);
-
-		if (fd < 0) {
-			err_set_errno(err, "cannot duplicate standard stream %u", i);
-			goto failed;
-		}
-		stdio->streams[i].host_fd = fd;
-	}
-	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null_fd < 0) {
-		err_set_errno(err, "/dev/null");
+	if (terminal_fd >= 0)
+		add_stream(stdio, 0, true, true, terminal_fd);
+	else if (take_standard(stdio, err) < 0)
 		goto failed;
-	}
-	for (int i = 0; i < STREAMS; i++)
-		dup2(null_fd, i);
-	close(null_fd);
+	if (take_preserved(stdio, preserved_fds, err) < 0 || silence_standard(err) < 0)
+		goto failed;
 	for (unsigned i = 0; i < stdio->count; i++) {
 		struct stream *stream = &stdio->streams[i];
 
@@ -259,7 +292,7 @@ void stdio_destroy(struct stdio *stdio)
 {
 	if (!stdio)
 		return;
-	for (unsigned i = 0; i < STREAMS; i++) {
+	for (unsigned i = 0; i < stdio->count; i++) {
 		struct stream *stream = &stdio->streams[i];
 
 		channel_destroy(stream->channel);

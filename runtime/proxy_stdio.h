@@ -22,10 +22,10 @@ struct stdio_callbacks {
 
 /*
  * `terminal_fd` (taken) is the slave, or -1 for plain streams on 0, 1 and 2, which become /dev/null. The names must
- * stay valid.
+ * stay valid. `preserved_fds` descriptors from 3 on (taken) are the process's, too, as streams of these numbers.
  */
 struct stdio *stdio_connect(struct loop *loop, int dirfd, const char *container, const char *exec, int terminal_fd,
-			    const struct stdio_callbacks *callbacks, void *arg, struct err *err);
+			    int preserved_fds, const struct stdio_callbacks *callbacks, void *arg, struct err *err);
 
 /* The process exists: its streams can be attached. A connection that is not there yet follows when it is. */
 void stdio_attach(struct stdio *stdio);

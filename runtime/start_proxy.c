@@ -25,7 +25,7 @@ enum { OWN_FDS = 7, ARGUMENTS_MAX = 24 };
 struct arguments {
 	char **items;
 	size_t count;
-	char text[OWN_FDS][16];
+	char text[OWN_FDS + 1][16];
 	size_t numbers;
 };
 
@@ -60,6 +60,7 @@ static void build(const struct start_proxy *start, int sync_fd, struct arguments
 	add_fd(a, "--terminal-fd", start->terminal_fd);
 	add_fd(a, "--log-fd", start->log_fd);
 	add_fd(a, "--root-fd", start->root_fd);
+	add_fd(a, "--preserved-fds", start->preserved_fds > 0 ? start->preserved_fds : -1);
 	if (start->watches_network) {
 		add_fd(a, "--resolv-fd", start->resolv_fd);
 		add(a, "--watch-network");
@@ -92,7 +93,7 @@ static pid_t spawn_it(const struct start_proxy *start, int sync_fd, struct err *
 {
 	struct arguments a = { 0 };
 	auto_free char **items = calloc(ARGUMENTS_MAX + count_of(start->monitor_arguments), sizeof *items);
-	auto_free int *fds = calloc(start->monitor_fd_count + OWN_FDS, sizeof *fds);
+	auto_free int *fds = calloc(start->monitor_fd_count + OWN_FDS + (size_t)start->preserved_fds, sizeof *fds);
 	size_t count = 0;
 
 	if (!items || !fds)
@@ -112,6 +113,8 @@ static pid_t spawn_it(const struct start_proxy *start, int sync_fd, struct err *
 	}
 	for (size_t i = 0; i < start->monitor_fd_count; i++)
 		fds[count++] = start->monitor_fds[i];
+	for (int i = 0; i < start->preserved_fds; i++)
+		fds[count++] = 3 + i;
 	struct spawn spawn = {
 		.program = start->program,
 		.arguments = items,

@@ -20,9 +20,10 @@ struct start_proxy {
 	const char *container;
 	const char *exec; /* NULL: the container's first process */
 	int state_fd, request_fd;
-	int terminal_fd; /* the slave, -1: none */
-	int log_fd;      /* where the proxy logs */
-	int root_fd;     /* see runtime/proxy_root.h; -1: none */
+	int terminal_fd;   /* the slave, -1: none */
+	int log_fd;        /* where the proxy logs */
+	int root_fd;       /* see runtime/proxy_root.h; -1: none */
+	int preserved_fds; /* how many descriptors from 3 on the process gets, see runtime/preserved_fds.h */
 	/* The monitor's program and arguments, NULL-terminated, and what it inherits; NULL for an exec. */
 	char **monitor_arguments;
 	const int *monitor_fds;

@@ -216,6 +216,49 @@ static void test_stdio_output_before_attach_is_kept(void **state)
 	stdio_destroy(io);
 }
 
+static void test_stdio_more_streams_go_their_ways(void **state)
+{
+	static const uint32_t ways[] = { PROTO_STREAM_READ, PROTO_STREAM_WRITE,
+					 PROTO_STREAM_READ | PROTO_STREAM_WRITE };
+	struct err err = ERR_INIT;
+	struct stdio *io = stdio_create(loop);
+	int process[3], host[3], pair[2];
+	char data[16];
+
+	(void)state;
+	assert_int_equal(stdio_check_attach(io, 3, &err), -1);
+	assert_int_equal(stdio_make_more(io, ways, 3, getuid(), getgid(), process, &err), 0);
+	assert_int_equal(stdio_check_attach(io, 6, &err), -1);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		assert_int_equal(stdio_check_attach(io, 3 + i, &err), 0);
+		stdio_attach(io, 3 + i, pair[0]);
+		host[i] = pair[1];
+	}
+	assert_int_equal(write(host[0], "in", 2), 2);
+	assert_int_equal(write(process[1], "out", 3), 3);
+	assert_int_equal(write(host[2], "there", 5), 5);
+	assert_int_equal(shutdown(host[2], SHUT_WR), 0);
+	settle();
+	assert_int_equal(read(process[0], data, sizeof data), 2);
+	assert_int_equal(read(host[1], data, sizeof data), 3);
+	/* The end of one way of a socket leaves the other. */
+	assert_int_equal(read(process[2], data, sizeof data), 5);
+	assert_int_equal(read(process[2], data, sizeof data), 0);
+	assert_int_equal(write(process[2], "back", 4), 4);
+	for (int i = 0; i < 3; i++)
+		close(process[i]);
+	stdio_process_ended(io);
+	settle();
+	assert_int_equal(read(host[2], data, sizeof data), 4);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(read(host[i], data, sizeof data), 0);
+		close(host[i]);
+	}
+	assert_false(stdio_is_busy(io));
+	stdio_destroy(io);
+}
+
 static void test_stdio_resize_needs_a_terminal(void **state)
 {
 	struct err err = ERR_INIT;
@@ -236,6 +279,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pump_drain_does_not_wait_for_other_writers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pump_drain_of_empty_source_ends_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_output_before_attach_is_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stdio_more_streams_go_their_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_resize_needs_a_terminal, setup, teardown),
 	};
 

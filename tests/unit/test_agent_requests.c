@@ -135,6 +135,25 @@ static void test_create_process_needs_arguments(void **state)
 	expect_create_refused("missing");
 }
 
+static void test_create_more_streams_have_a_way(void **state)
+{
+	agent_Process *process = &request->process;
+
+	(void)state;
+	process->more_streams = calloc(PROTO_MORE_STREAMS_MAX + 1, sizeof *process->more_streams);
+	process->more_streams_count = PROTO_MORE_STREAMS_MAX;
+	for (int i = 0; i <= PROTO_MORE_STREAMS_MAX; i++)
+		process->more_streams[i] = 1 + (uint32_t)i % 3;
+	expect_create_accepted();
+	process->more_streams_count++;
+	expect_create_refused("more than 32 streams");
+	process->more_streams_count = 2;
+	process->more_streams[1] = 0;
+	expect_create_refused("stream 4: 0 is not a way");
+	process->more_streams[1] = 4;
+	expect_create_refused("stream 4: 4 is not a way");
+}
+
 static void test_create_programs_are_whole(void **state)
 {
 	(void)state;
@@ -273,6 +292,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_create_id_must_be_a_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_create_share_names_are_plain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_create_process_needs_arguments, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_create_more_streams_have_a_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_create_programs_are_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_create_mounts_are_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_create_lists_are_checked, setup, teardown),

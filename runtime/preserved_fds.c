@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/preserved_fds.h"
+
+#include "runtime/options.h"
+
+#include "common/err.h"
+#include "common/proto.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+static int socket_way(int fd, struct err *err)
+{
+	int type = 0, listens = 0;
+	socklen_t length = sizeof type;
+
+	getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
+	length = sizeof listens;
+	getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
+	if (listens || type != SOCK_STREAM)
+		return err_set(err, ENOTSUP,
+			       "descriptor %d is a socket that %s, and only a connected stream leads into a VM", fd,
+			       listens ? "listens" : "sends messages");
+	return PROTO_STREAM_READ | PROTO_STREAM_WRITE;
+}
+
+int preserved_fd_way(int fd, struct err *err)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return err_set(err, EBADF, "descriptor %d is not open", fd);
+	if (S_ISSOCK(st.st_mode))
+		return socket_way(fd, err);
+	if (S_ISDIR(st.st_mode) || flags & O_PATH)
+		return err_set(err, ENOTSUP, "descriptor %d is %s, which does not lead into a VM", fd,
+			       S_ISDIR(st.st_mode) ? "a directory" : "a path");
+	switch (flags & O_ACCMODE) {
+	case O_RDONLY:
+		return PROTO_STREAM_READ;
+	case O_WRONLY:
+		return PROTO_STREAM_WRITE;
+	default:
+		/* A file has one position for both ways, a stream has none: such files are for reading. */
+		return S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) ? PROTO_STREAM_READ
+								   : PROTO_STREAM_READ | PROTO_STREAM_WRITE;
+	}
+}
+
+/* Ours all close on exec, and what came through our own exec cannot: nothing we opened is ever taken for the caller's.
+ */
+static bool is_the_callers(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+int preserved_fds_describe(const struct option_number *option, agent_Process *out, struct err *err)
+{
+	long long count = option->given ? option->value : 0;
+
+	if (count < 0 || count > PROTO_MORE_STREAMS_MAX)
+		return err_set(err, EINVAL, "--preserve-fds %lld: must be from 0 to %d", count, PROTO_MORE_STREAMS_MAX);
+	if (count == 0)
+		return 0;
+	out->more_streams = calloc((size_t)count, sizeof *out->more_streams);
+	if (!out->more_streams)
+		return err_set(err, ENOMEM, "out of memory");
+	for (int i = 0; i < (int)count; i++) {
+		int fd = 3 + i;
+		int way = is_the_callers(fd) ? preserved_fd_way(fd, err)
+					     : err_set(err, EBADF, "descriptor %d is not open", fd);
+
+		if (way < 0)
+			return err_wrap(err, "--preserve-fds %lld", count);
+		out->more_streams[out->more_streams_count++] = (uint32_t)way;
+	}
+	return (int)count;
+}
