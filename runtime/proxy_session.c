@@ -127,7 +127,8 @@ static void set_timer(struct session *s, int seconds)
 
 static void set_why(struct session *s, const char *why)
 {
-	if (!s->why_is_certain) /* connections that break because we gave up explain nothing */
+	/* The first that breaks explains the others. */
+	if (!s->why_is_certain && s->state != LOSING)
 		snprintf(s->why, sizeof s->why, "%s", why);
 }
 
@@ -171,7 +172,8 @@ static enum state give_up(struct session *s)
 /* Its last words explain more than the broken connection that may have come first. */
 static enum state monitor_lost(struct session *s)
 {
-	set_why(s, monitor_reason(s->settings->monitor));
+	if (!s->why_is_certain)
+		snprintf(s->why, sizeof s->why, "%s", monitor_reason(s->settings->monitor));
 	return FAILED;
 }
 
@@ -179,6 +181,13 @@ static enum state kill_monitor(struct session *s)
 {
 	monitor_kill(s->settings->monitor);
 	return s->state;
+}
+
+/* The monitor has had its moment: what broke is all there is to say, and not that we killed it. */
+static enum state lose_patience(struct session *s)
+{
+	s->why_is_certain = s->why[0] != '\0';
+	return kill_monitor(s);
 }
 
 static enum state boot_timed_out(struct session *s)
@@ -419,8 +428,8 @@ static step *const table[STATE_COUNT][EVENT_COUNT] = {
 		[TIMEOUT] = kill_monitor,
 	},
 	[LOSING] = {
-		[MONITOR_GONE] = monitor_lost, [COMMAND_GONE] = forget_command, [INTERRUPTED] = kill_monitor,
-		[TIMEOUT] = kill_monitor,
+		[MONITOR_GONE] = monitor_lost, [COMMAND_GONE] = forget_command, [INTERRUPTED] = lose_patience,
+		[TIMEOUT] = lose_patience,
 	},
 };
 

@@ -448,6 +448,22 @@ static void test_proxy_takes_the_monitor_along_when_it_fails(void **state)
 	assert_int_equal(kill((pid_t)joined.number, 0), -1);
 }
 
+/* The monitor is killed in the end, but that is not why. */
+static void test_proxy_names_what_broke_when_the_monitor_stays(void **state)
+{
+	struct script script = { .fault = PAYLOAD_IS_NONSENSE };
+	struct run run = start(&script, true);
+
+	(void)state;
+	assert_int_equal(hear(&run).kind, SYNC_JOINED);
+	tell(&run, SYNC_GO);
+	struct sync_message failed = hear(&run);
+	assert_int_equal(failed.kind, SYNC_FAILED);
+	if (!strstr(failed.text, "cannot be read"))
+		fail_msg("\"%s\"", failed.text);
+	assert_int_equal(finish(&run), 99 << 8);
+}
+
 static void test_proxy_goes_with_a_command_that_dies(void **state)
 {
 	(void)state;
@@ -538,6 +554,7 @@ int main(void)
 		cmocka_unit_test(test_proxy_passes_signals_on),
 		cmocka_unit_test(test_proxy_early_failures_reach_the_command),
 		cmocka_unit_test(test_proxy_takes_the_monitor_along_when_it_fails),
+		cmocka_unit_test(test_proxy_names_what_broke_when_the_monitor_stays),
 		cmocka_unit_test(test_proxy_goes_with_a_command_that_dies),
 		cmocka_unit_test(test_proxy_vm_lost_while_running_is_sigkill),
 		cmocka_unit_test(test_proxy_monitor_killed_is_named),
