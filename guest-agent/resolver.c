@@ -85,10 +85,10 @@ static bool ask(struct resolver *resolver, const struct question *what, const ui
 {
 	struct question *question = find_free(resolver);
 	uint8_t *frame = question ? malloc(PROTO_HEADER_SIZE + PROTO_LOOKUP_HEAD + length) : NULL;
-	uint8_t *payload = frame + PROTO_HEADER_SIZE;
 
 	if (!frame)
 		return false;
+	uint8_t *payload = frame + PROTO_HEADER_SIZE;
 	uint32_t turn = question->turn;
 	*question = *what;
 	question->is_used = true;
