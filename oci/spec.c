@@ -48,8 +48,8 @@ static const char namespaces_text[] =
 	"[ { 'type': 'pid' }, { 'type': 'network' }, { 'type': 'ipc' }, { 'type': 'uts' },"
 	"  { 'type': 'mount' }, { 'type': 'cgroup' } ]";
 static const char rootless_namespaces_text[] =
-	"[ { 'type': 'pid' }, { 'type': 'ipc' }, { 'type': 'uts' }, { 'type': 'mount' }, { 'type': 'cgroup' },"
-	"  { 'type': 'user' } ]";
+	"[ { 'type': 'pid' }, { 'type': 'network' }, { 'type': 'ipc' }, { 'type': 'uts' },"
+	"  { 'type': 'mount' }, { 'type': 'cgroup' }, { 'type': 'user' } ]";
 static const char masked_text[] =
 	"[ '/proc/acpi', '/proc/asound', '/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/timer_list',"
 	"  '/proc/timer_stats', '/proc/sched_debug', '/sys/firmware', '/proc/scsi' ]";

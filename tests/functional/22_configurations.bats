@@ -32,7 +32,7 @@ rootless() {
 	rootless
 	chown -R 100000:100000 "$BUNDLE/rootfs"
 	config '.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings
-		| .process.user = {"uid": 7, "gid": 8} | .linux.namespaces += [{"type": "network"}]'
+		| .process.user = {"uid": 7, "gid": 8}'
 	chmod 1777 "$BUNDLE/rootfs/tmp"
 	script 'id -u; id -g; tr -s " " </proc/self/gid_map; stat -c %u:%g / /proc/1; touch /tmp/x; stat -c %u:%g /tmp/x'
 	run_container
