@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Podman, what people do after the first containers: volumes and cp, pods, builds, user namespaces, top.
+
+load helpers
+
+setup_file() {
+	tar -C "${ROOTFS_DIR:-/opt/rootfs}/busybox" -c . | podman import - localhost/busybox >/dev/null
+}
+
+setup() {
+	WORK=$(mktemp -d "${BATS_RUN_TMPDIR:-/tmp}/podman.XXXXXX")
+	NAME=p$$-$BATS_TEST_NUMBER
+}
+
+teardown() {
+	pm pod rm -f -t 0 "pod$NAME" >/dev/null 2>&1 || true
+	pm rm -f -t 10 "$NAME" >"$WORK/rm" 2>&1 || pm rm -f -t 10 "$NAME" >>"$WORK/rm" 2>&1 || cat "$WORK/rm"
+	pm volume rm -f "$NAME" >/dev/null 2>&1 || true
+	rm -rf "$WORK"
+	assert_equal "$(pgrep -x 'bulkhead.*' -a)" ""
+}
+
+pm() { timeout 240 podman --runtime "$(command -v "$BULKHEAD")" "$@"; }
+pm_run() { pm run --name "$NAME" "$@"; }
+
+@test "cp to and from a volume of a running container" {
+	pm_run -d -v "$NAME:/vol" localhost/busybox sleep 1000 >/dev/null
+	echo content >"$WORK/file"
+	pm cp "$WORK/file" "$NAME:/vol/file"
+	run pm exec "$NAME" sh -c 'cat /vol/file; echo back >/vol/back'
+	assert_output content
+	pm cp "$NAME:/vol/back" "$WORK/back"
+	assert_equal "$(cat "$WORK/back")" back
+	assert_equal "$(cat "$(pm volume inspect -f '{{.Mountpoint}}' "$NAME")/file")" content
+}
+
+@test "top with ps's own options shows the container's processes" {
+	pm_run -d localhost/busybox sleep 1234 >/dev/null
+	run pm top "$NAME" -o pid,args
+	assert_output 'sleep 1234'
+	refute_output bulkhead
+	run pm top "$NAME"
+	refute_output bulkhead
+}
+
+@test "restart, pause, kill, wait, stats, inspect, commit, diff" {
+	pm_run -d localhost/busybox sh -c 'echo started; echo x >/new; exec sleep 1000' >/dev/null
+	pm restart -t 1 "$NAME" >/dev/null
+	run pm logs "$NAME"
+	assert_equal "$output" $'started\nstarted'
+	pm pause "$NAME" >/dev/null
+	assert_equal "$(pm inspect -f '{{.State.Status}}' "$NAME")" paused
+	pm unpause "$NAME" >/dev/null
+	run pm stats --no-stream "$NAME"
+	assert_status 0
+	run pm diff "$NAME"
+	assert_output 'A /new'
+	pm kill "$NAME" >/dev/null
+	assert_equal "$(pm wait "$NAME")" 137
+}
+
+@test "a user namespace by --uidmap" {
+	run pm_run --rm --uidmap 0:100000:5000 --gidmap 0:100000:5000 localhost/busybox sh -c 'tr -s " " </proc/self/uid_map; touch /x; stat -c %u:%g /x'
+	assert_status 0
+	assert_equal "$output" $' 0 100000 5000\n0:0'
+}
+
+@test "a build runs its steps in VMs" {
+	printf 'FROM localhost/busybox\nRUN uname -r >/version\nCMD cat /version\n' >"$WORK/Dockerfile"
+	pm build --tag built "$WORK" >"$WORK/log" 2>&1 || { cat "$WORK/log"; return 1; }
+	run pm_run --rm built
+	assert_output '6.12.'
+}
+
+@test "a pod without an infra container, and one that shares nothing" {
+	pm pod create --infra=false --name "pod$NAME" >/dev/null
+	run pm_run --rm --pod "pod$NAME" localhost/busybox sh -c 'echo in a pod; uname -r'
+	assert_status 0
+	assert_output 'in a pod'
+	assert_output '6.12.'
+	pm pod rm -f -t 0 "pod$NAME" >/dev/null
+	pm pod create --share none --name "pod$NAME" >/dev/null
+	run pm_run --rm --pod "pod$NAME" localhost/busybox sh -c 'echo in a pod'
+	assert_status 0
+	assert_output 'in a pod'
+}
+
+@test "another container's namespaces: refused by name" {
+	pm_run -d localhost/busybox sleep 1000 >/dev/null
+	run pm run --rm --name "$NAME-2" --ipc "container:$NAME" localhost/busybox true
+	assert_status 126
+	assert_output 'linux.namespaces: ipc namespace /proc/'
+}
+
+@test "--preserve-fds leads a descriptor into the container" {
+	echo 'from the host' >"$WORK/file"
+	run pm_run --rm --preserve-fds 1 localhost/busybox cat /proc/self/fd/3 3<"$WORK/file"
+	assert_status 0
+	assert_output 'from the host'
+}
+
+@test "containers in a privileged container's place: --privileged, the host's namespaces" {
+	run pm_run --rm --privileged --pid host --ipc host localhost/busybox sh -c 'grep CapEff /proc/self/status; uname -r'
+	assert_status 0
+	assert_output 000001ffffffffff
+	assert_output '6.12.'
+}
