@@ -128,6 +128,12 @@ $(B)/testinit: tests/functional/testinit.c
 	$(call say,MUSLCC,$@)mkdir -p $(@D) && $(MUSL_CC) -static -no-pie -fno-pie -Os -std=gnu11 -D_GNU_SOURCE -Wall -Wextra \
 		-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu $< -o $@
 
+# The attacker of 71_hostile.bats: no libc, no kernel, where a kernel would be.
+$(B)/hostile-guest: tests/hostile/guest.c common/sandbox_regs.h
+	$(call say,GUEST,$@)mkdir -p $(@D) && $(CC) -I. -std=gnu11 -O1 $(WARN) -ffreestanding -fno-pie -no-pie -static -nostdlib \
+		-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fcf-protection=none -Wl,-Ttext-segment=0x1000000 \
+		-Wl,--build-id=none -Wl,-z,noexecstack $< -o $@
+
 unit-tests: $(UNIT)
 fuzz-targets: $(FUZZ)
 

@@ -29,7 +29,7 @@ def memory_file(data):
 class Monitor:
     """One VM. The files are given as descriptors, as the proxy does."""
 
-    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None):
+    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None, share=None):
         self.events, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.events.settimeout(60)
         self.folder = tempfile.mkdtemp()
@@ -45,6 +45,9 @@ class Monitor:
         args = ["build/bulkhead-vmm", "--memory-mib", str(memory), "--vcpus", str(vcpus), "--cmdline", cmdline]
         for name, fd in fds.items():
             args += ["--%s-fd" % name, str(fd)]
+        if share is not None:
+            fds["share"] = share
+            args += ["--share", "share=%d" % share]
         self.process = subprocess.Popen(args, pass_fds=fds.values())
         for fd in (kvm, kernel, initrd):
             os.close(fd)
@@ -218,5 +221,46 @@ def case_smallest_memory_boots():
     raise AssertionError("nothing below 64 MiB was taken")
 
 
+def case_hostile(attack, seed, rounds):
+    """tests/hostile/guest.c against a monitor, beside a VM that has to keep serving."""
+    folder = tempfile.mkdtemp()
+    inside = os.path.join(folder, "share")
+    os.makedirs(os.path.join(inside, "dir"))
+    os.symlink("../../secret", os.path.join(inside, "link"))
+    for path in ("secret", "share/file", "share/dir/file"):
+        with open(os.path.join(folder, path), "w") as f:
+            f.write(path)
+    before = sorted(os.listdir(folder)), os.stat(os.path.join(folder, "secret"))
+    neighbour = Monitor().wait_ready()
+    m = Monitor(kernel=os.open("build/hostile-guest", os.O_RDONLY), share=os.open(inside, os.O_PATH),
+                cmdline="attack=%s seed=%s rounds=%s" % (attack, seed, rounds))
+    m.events.settimeout(0.2)
+    waits = []
+    end = None
+    while end is None:
+        began = time.monotonic()
+        assert neighbour.connect()
+        waits.append(time.monotonic() - began)
+        try:
+            event = m.event()
+            assert event, "the monitor ended without a word: %d" % m.process.wait(10)
+            end = event if event[0] != STAMP else None
+        except socket.timeout:
+            assert len(waits) < 400, "the attack does not end"
+    print("neighbour answered %d times, at most after %.2f s; end: %s" % (len(waits), max(waits), end))
+    assert max(waits) < 10, waits
+    if attack == "triple-fault":
+        assert end[0] == PANIC and "triple fault" in end[2], end
+    else:
+        assert end[:2] == (OFF, 42 | CLEAN << 8), end
+        m.ends(0)
+    assert neighbour.connect()
+    neighbour.process.terminate()
+    after = sorted(os.listdir(folder)), os.stat(os.path.join(folder, "secret"))
+    assert before[0] == after[0] and before[1].st_mtime_ns == after[1].st_mtime_ns \
+        and before[1].st_mode == after[1].st_mode and before[1].st_uid == after[1].st_uid
+    assert open(os.path.join(folder, "secret")).read() == "secret"
+
+
 if __name__ == "__main__":
-    globals()["case_" + sys.argv[1]]()
+    globals()["case_" + sys.argv[1]](*sys.argv[2:])
