@@ -2,6 +2,7 @@
 #include "oci/host_config.h"
 
 #include "oci/alloc.h"
+#include "oci/file_cache.h"
 #include "oci/json.h"
 #include "oci/names.h"
 #include "oci/vm_size.h"
@@ -93,6 +94,7 @@ static int parse_annotations(const struct oci_json *document, struct oci_host_co
 	if (!at.value) {
 		oci_strings_add(&out->allowed_annotations, OCI_ANNOTATION_MEMORY);
 		oci_strings_add(&out->allowed_annotations, OCI_ANNOTATION_VCPUS);
+		oci_strings_add(&out->allowed_annotations, OCI_ANNOTATION_FILE_CACHE);
 		return 0;
 	}
 	if (oci_json_strings(document, "allowed_annotations", &out->allowed_annotations, err) < 0)
@@ -118,8 +120,7 @@ static int parse_document(const struct oci_json *document, struct oci_host_confi
 	    parse_number(document, "reserve_memory_mib", 0, UINT32_MAX / 2, &out->reserve_memory_mib, err) < 0 ||
 	    parse_number(document, "max_vcpus", 1, OCI_VM_VCPUS_MAX, &out->max_vcpus, err) < 0 ||
 	    parse_number(document, "default_vcpus", 1, OCI_VM_VCPUS_MAX, &out->default_vcpus, err) < 0 ||
-	    parse_annotations(document, out, err) < 0 ||
-	    oci_json_bool(document, "vhost_net", &out->vhost_net, err) < 0)
+	    parse_annotations(document, out, err) < 0 || oci_json_bool(document, "vhost_net", &out->vhost_net, err) < 0)
 		return -1;
 	int found = oci_name_parse(document, "log_level", levels, &level, err);
 	out->has_log_level = found > 0;

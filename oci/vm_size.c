@@ -3,6 +3,7 @@
 
 #include "oci/config.h"
 #include "oci/cpu_list.h"
+#include "oci/file_cache.h"
 #include "oci/host_config.h"
 
 #include "common/err.h"
@@ -22,7 +23,8 @@ enum { PAGE_STRUCT_SHARE = 4096 / 64 };
 
 bool oci_annotation_is_known(const char *name)
 {
-	return strcmp(name, OCI_ANNOTATION_MEMORY) == 0 || strcmp(name, OCI_ANNOTATION_VCPUS) == 0;
+	return strcmp(name, OCI_ANNOTATION_MEMORY) == 0 || strcmp(name, OCI_ANNOTATION_VCPUS) == 0 ||
+	       strcmp(name, OCI_ANNOTATION_FILE_CACHE) == 0;
 }
 
 static int check_annotations(const struct oci_map *annotations, const struct oci_host_config *host, struct err *err)

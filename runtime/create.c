@@ -23,6 +23,7 @@
 #include "oci/alloc.h"
 #include "oci/config.h"
 #include "oci/describe.h"
+#include "oci/file_cache.h"
 #include "oci/host_config.h"
 #include "oci/mountpoints.h"
 #include "oci/vm_size.h"
@@ -191,7 +192,8 @@ static int prepare(struct creation *c, struct err *err)
 		return err_wrap(err, "\"%s\"", request->id);
 	if (check_terminal(request, err) < 0 || paths_find(&c->paths, err) < 0 ||
 	    oci_host_config_load(OCI_HOST_CONFIG_FILE, &c->host, err) < 0 ||
-	    oci_vm_size(request->config, c->host, &size, err) < 0)
+	    oci_vm_size(request->config, c->host, &size, err) < 0 ||
+	    oci_file_cache(request->config, &c->launch.file_cache, err) < 0)
 		return -1;
 	c->launch.memory_mib = size.memory_mib;
 	c->launch.vcpus = size.vcpus;

@@ -263,6 +263,10 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 	add_number(&a, "--initrd-fd", launch->initrd_fd);
 	add_number(&a, "--memory-mib", (int)launch->memory_mib);
 	add_number(&a, "--vcpus", (int)launch->vcpus);
+	if (launch->file_cache) {
+		add(&a, "--file-cache");
+		add(&a, "%s", launch->file_cache);
+	}
 	add(&a, "--cmdline");
 	add(&a, "%s", launch->cmdline);
 	add_number(&a, "--vsock-fd", launch->vsock_fd);

@@ -23,6 +23,7 @@ struct launch {
 	int vsock_fd, control_fd;        /* listening, in the state directory */
 	int log_fd;
 	uint32_t memory_mib, vcpus;
+	const char *file_cache; /* oci/file_cache.h; NULL: the monitor's default */
 	char *cmdline;
 	struct launch_share {
 		char *argument; /* NAME=FD[,ro] */

@@ -9,27 +9,24 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
-enum { STAT_MASK = STATX_BASIC_STATS | STATX_MNT_ID };
-
+/*
+ * What every look-up needs comes from fstat, which costs a fraction of statx: that one copies a name from user memory
+ * even if it is empty. NO_AUTOMOUNT: a guest must not make the host mount things; SYNC_AS_STAT: network file systems
+ * decide, as with fstat.
+ */
 static int stat_with(int fd, unsigned mask, struct statx *st)
 {
-	/* NO_AUTOMOUNT: a guest must not make the host mount things; SYNC_AS_STAT: network file systems decide. */
 	return statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_AS_STAT, mask, st);
 }
 
-int fs_attr_stat(int fd, struct statx *st)
+int fs_attr_mount(int fd, uint64_t *mount)
 {
-	return stat_with(fd, STAT_MASK, st);
-}
+	struct statx st;
 
-uint64_t fs_attr_device(const struct statx *st)
-{
-	return (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
-}
-
-struct fs_key fs_attr_key(const struct statx *st)
-{
-	return (struct fs_key){ .mount = st->stx_mnt_id, .device = fs_attr_device(st), .inode = st->stx_ino };
+	if (stat_with(fd, STATX_MNT_ID, &st))
+		return -1;
+	*mount = st.stx_mnt_id;
+	return 0;
 }
 
 /* 12 bits of major number between 20 of minor: how the protocol, like the kernel's old interfaces, packs a device. */
@@ -38,24 +35,24 @@ static uint32_t pack_device(uint32_t major_number, uint32_t minor_number)
 	return (minor_number & 0xff) | (major_number & 0xfff) << 8 | (minor_number & ~0xffu) << 12;
 }
 
-void fs_attr_fill(struct fuse_attr *attr, const struct statx *st, bool submount, uint64_t salt)
+void fs_attr_fill(struct fuse_attr *attr, const struct stat *st, bool submount, uint64_t salt)
 {
 	*attr = (struct fuse_attr){
-		.ino = st->stx_ino ^ salt,
-		.size = st->stx_size,
-		.blocks = st->stx_blocks,
-		.atime = (uint64_t)st->stx_atime.tv_sec,
-		.mtime = (uint64_t)st->stx_mtime.tv_sec,
-		.ctime = (uint64_t)st->stx_ctime.tv_sec,
-		.atimensec = st->stx_atime.tv_nsec,
-		.mtimensec = st->stx_mtime.tv_nsec,
-		.ctimensec = st->stx_ctime.tv_nsec,
-		.mode = st->stx_mode,
-		.nlink = st->stx_nlink,
-		.uid = st->stx_uid,
-		.gid = st->stx_gid,
-		.rdev = pack_device(st->stx_rdev_major, st->stx_rdev_minor),
-		.blksize = st->stx_blksize,
+		.ino = st->st_ino ^ salt,
+		.size = (uint64_t)st->st_size,
+		.blocks = (uint64_t)st->st_blocks,
+		.atime = (uint64_t)st->st_atim.tv_sec,
+		.mtime = (uint64_t)st->st_mtim.tv_sec,
+		.ctime = (uint64_t)st->st_ctim.tv_sec,
+		.atimensec = (uint32_t)st->st_atim.tv_nsec,
+		.mtimensec = (uint32_t)st->st_mtim.tv_nsec,
+		.ctimensec = (uint32_t)st->st_ctim.tv_nsec,
+		.mode = st->st_mode,
+		.nlink = (uint32_t)st->st_nlink,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.rdev = pack_device(major(st->st_rdev), minor(st->st_rdev)),
+		.blksize = (uint32_t)st->st_blksize,
 		.flags = submount ? FUSE_ATTR_SUBMOUNT : 0,
 	};
 }
@@ -68,13 +65,13 @@ void fs_attr_validity(uint64_t ns, uint64_t *seconds, uint32_t *nanoseconds)
 
 int fs_attr_of_node(const struct fs_node *node, struct fuse_attr *attr)
 {
-	struct statx st;
+	struct stat st;
 
 	if (fs_node_is_root(node)) {
 		*attr = (struct fuse_attr){ .ino = 1, .mode = S_IFDIR | 0555, .nlink = 2, .blksize = 4096 };
 		return 0;
 	}
-	if (fs_attr_stat(node->fd, &st))
+	if (fstat(node->fd, &st))
 		return errno;
 	fs_attr_fill(attr, &st, node->submount, node->salt);
 	return 0;
@@ -185,13 +182,13 @@ static int set_size(struct fs_request *request, const struct fuse_setattr_in *in
 		return error;
 	if (in->size > INT64_MAX)
 		return EFBIG;
-	if (in->valid & FATTR_FH) {
-		struct fs_handle *handle = fs_handles_get(&server->handles, in->fh, request->node, FS_HANDLE_FILE);
+	if (in->valid & FATTR_FH && in->fh) {
+		struct fs_file file;
 
-		if (!handle)
-			return EBADF;
-		error = ftruncate(handle->fd, (off_t)in->size) ? errno : 0;
-		fs_handles_put(&server->handles, handle);
+		error = fs_file_get(request, request->node, in->fh, O_WRONLY, &file);
+		if (!error)
+			error = ftruncate(file.fd, (off_t)in->size) ? errno : 0;
+		fs_file_put(server, &file);
 		return error;
 	}
 	if (S_ISDIR(request->node->type))

@@ -10,19 +10,15 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-struct fs_key;
 struct fs_node;
 struct fs_server;
 struct fuse_attr;
 
-/* One statx(2) on the object behind `fd` itself, with mount id. 0, or -1 with errno. */
-int fs_attr_stat(int fd, struct statx *st);
-
-uint64_t fs_attr_device(const struct statx *st);
-struct fs_key fs_attr_key(const struct statx *st);
+/* The id of the mount that the object behind `fd` was found through. 0, or -1 with errno. */
+int fs_attr_mount(int fd, uint64_t *mount);
 
 /* `salt`: fs_devices.h. */
-void fs_attr_fill(struct fuse_attr *attr, const struct statx *st, bool submount, uint64_t salt);
+void fs_attr_fill(struct fuse_attr *attr, const struct stat *st, bool submount, uint64_t salt);
 
 /* The attributes of a node, the synthetic root included. 0 or an errno value. */
 int fs_attr_of_node(const struct fs_node *node, struct fuse_attr *attr);

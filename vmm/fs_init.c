@@ -42,10 +42,8 @@ static const uint64_t wanted =
  * FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS: locks stay in the guest's kernel. They work among all processes of the VM; they
  *   are not seen by the host or by other VMs. A lock on the host could block a file thread, and the guest's driver
  *   cannot interrupt a request that waits.
- * FUSE_WRITEBACK_CACHE: the guest would be master of size and mtime, and a write by the host would be lost.
  * FUSE_EXPORT_SUPPORT: needs ".." to be resolved, which we never do.
- * FUSE_NO_OPEN_SUPPORT, FUSE_NO_OPENDIR_SUPPORT: errors of open would be seen late, and a file written in the guest
- *   would stay "text busy" on the host for as long as we kept it open.
+ * FUSE_NO_OPENDIR_SUPPORT: an open directory keeps its place while entries come and go, which tmpfs needs.
  * FUSE_EXPLICIT_INVAL_DATA, FUSE_HAS_EXPIRE_ONLY, FUSE_HAS_RESEND: for notifications, which virtio-fs lacks.
  * FUSE_SPLICE_*, FUSE_ABORT_ERROR: matters of /dev/fuse.
  * FUSE_SECURITY_CTX, FUSE_CREATE_SUPP_GROUP: labels are the host's; groups are checked in the guest.
@@ -69,6 +67,16 @@ int fs_do_init(struct fs_request *request)
 		offered |= (uint64_t)in->flags2 << 32;
 
 	uint64_t flags = wanted & offered;
+	bool write_back = offered & FUSE_WRITEBACK_CACHE && request->server->caching.write_back;
+	bool openless = offered & FUSE_NO_OPEN_SUPPORT && fs_files_need_no_open(request);
+
+	/* The guest is master of size and mtime then, and a write by the host would be lost: only where it is asked
+	 * for. */
+	if (write_back)
+		flags |= FUSE_WRITEBACK_CACHE;
+	/* Without OPEN, nothing comes with OPEN: truncation is a SETATTR. */
+	if (openless)
+		flags &= ~(uint64_t)FUSE_ATOMIC_O_TRUNC;
 
 	out.flags = (uint32_t)flags;
 	out.flags2 = (uint32_t)(flags >> 32);
@@ -83,6 +91,8 @@ int fs_do_init(struct fs_request *request)
 
 	/* A second INIT is a second mount: what the first one knew is gone. */
 	fs_server_reset(request->server);
+	request->server->openless = openless;
+	request->server->write_back = write_back;
 	atomic_store(&request->server->minor, out.minor);
 	return fs_reply(request, &out, sizeof out);
 }

@@ -16,42 +16,28 @@
 /* One COPY_FILE_RANGE keeps a thread busy for so long at most; the guest asks again for the rest. */
 #define COPY_MAX (256ull << 20)
 
-static struct fs_handle *get_file(struct fs_request *request, uint64_t id)
-{
-	return fs_handles_get(&request->server->handles, id, request->node, FS_HANDLE_FILE);
-}
-
-static void put_file(struct fs_request *request, struct fs_handle *handle)
-{
-	fs_handles_put(&request->server->handles, handle);
-}
-
 int fs_do_read(struct fs_request *request)
 {
 	const struct fuse_read_in *in = fs_take(request, sizeof *in);
 	struct iovec iov[VIRTQ_CHAIN_MAX];
 	size_t size = fs_reply_room(request);
-	int error = 0;
+	struct fs_file file;
 
 	if (in->offset > INT64_MAX)
 		return EINVAL;
 	if (size > in->size)
 		size = in->size;
 
-	struct fs_handle *handle = get_file(request, in->fh);
-
-	if (!handle)
-		return EBADF;
-
 	unsigned count = iovec_slice(request->out.iov, request->out.count, sizeof(struct fuse_out_header), size, iov,
 				     VIRTQ_CHAIN_MAX);
-	ssize_t got = preadv2(handle->fd, iov, (int)count, (off_t)in->offset, 0);
+	int error = fs_file_get(request, request->node, in->fh, in->flags & O_NOATIME, &file);
+	ssize_t got = error ? 0 : preadv2(file.fd, iov, (int)count, (off_t)in->offset, 0);
 
 	if (got < 0)
 		error = errno;
 	else
 		request->reply_length = (size_t)got;
-	put_file(request, handle);
+	fs_file_put(request->server, &file);
 	return error;
 }
 
@@ -76,10 +62,11 @@ int fs_do_write(struct fs_request *request)
 	if (error)
 		return error;
 
-	struct fs_handle *handle = get_file(request, in->fh);
+	struct fs_file file;
 
-	if (!handle)
-		return EBADF;
+	error = fs_file_get(request, request->node, in->fh, O_WRONLY | (in->flags & (O_SYNC | O_DSYNC)), &file);
+	if (error)
+		return error;
 
 	/*
 	 * Appending is asked for by the program, with the flags its file has now. A page written back from the cache
@@ -87,13 +74,13 @@ int fs_do_write(struct fs_request *request)
 	 */
 	bool append = in->flags & O_APPEND && !(in->write_flags & FUSE_WRITE_CACHE);
 	unsigned count = iovec_slice(request->in.iov, request->in.count, data_at, in->size, iov, VIRTQ_CHAIN_MAX);
-	ssize_t put = pwritev2(handle->fd, iov, (int)count, (off_t)in->offset, append ? RWF_APPEND : 0);
+	ssize_t put = pwritev2(file.fd, iov, (int)count, (off_t)in->offset, append ? RWF_APPEND : 0);
 
 	if (put < 0)
 		error = errno;
 	else
 		out.size = (uint32_t)put;
-	put_file(request, handle);
+	fs_file_put(request->server, &file);
 	return error ? error : fs_reply(request, &out, sizeof out);
 }
 
@@ -101,7 +88,7 @@ int fs_do_lseek(struct fs_request *request)
 {
 	const struct fuse_lseek_in *in = fs_take(request, sizeof *in);
 	struct fuse_lseek_out out = { 0 };
-	int error = 0;
+	struct fs_file file;
 
 	/* The others are the guest's own to answer. */
 	if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE)
@@ -109,25 +96,26 @@ int fs_do_lseek(struct fs_request *request)
 	if (in->offset > INT64_MAX)
 		return ENXIO;
 
-	struct fs_handle *handle = get_file(request, in->fh);
+	int error = fs_file_get(request, request->node, in->fh, O_RDONLY, &file);
 
-	if (!handle)
-		return EBADF;
+	if (error)
+		return error;
 
 	/* Moves the descriptor's position, which nothing else uses. */
-	off_t found = lseek(handle->fd, (off_t)in->offset, (int)in->whence);
+	off_t found = lseek(file.fd, (off_t)in->offset, (int)in->whence);
 
 	if (found < 0)
 		error = errno;
 	else
 		out.offset = (uint64_t)found;
-	put_file(request, handle);
+	fs_file_put(request->server, &file);
 	return error ? error : fs_reply(request, &out, sizeof out);
 }
 
 int fs_do_fallocate(struct fs_request *request)
 {
 	const struct fuse_fallocate_in *in = fs_take(request, sizeof *in);
+	struct fs_file file;
 	int error;
 
 	if (in->mode & ~(uint32_t)(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
@@ -139,13 +127,10 @@ int fs_do_fallocate(struct fs_request *request)
 	if (error)
 		return error;
 
-	struct fs_handle *handle = get_file(request, in->fh);
-
-	if (!handle)
-		return EBADF;
-	if (fallocate(handle->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length))
+	error = fs_file_get(request, request->node, in->fh, O_WRONLY, &file);
+	if (!error && fallocate(file.fd, (int)in->mode, (off_t)in->offset, (off_t)in->length))
 		error = errno;
-	put_file(request, handle);
+	fs_file_put(request->server, &file);
 	return error;
 }
 
@@ -175,13 +160,16 @@ int fs_do_copy_file_range(struct fs_request *request)
 		return error;
 
 	struct fs_node *node = fs_nodes_get(&server->nodes, in->nodeid_out);
-	struct fs_handle *to = node ? fs_handles_get(&server->handles, in->fh_out, node, FS_HANDLE_FILE) : NULL;
-	struct fs_handle *from = get_file(request, in->fh_in);
+	struct fs_file from = { .fd = -1 }, to = { .fd = -1 };
 
 	/* A handle on a read-only share is never open for writing: the host refuses it. */
-	error = from && to ? copy_between(from->fd, to->fd, in, &out) : EBADF;
-	fs_handles_put(&server->handles, from);
-	fs_handles_put(&server->handles, to);
+	error = node && !fs_node_is_root(node) ? fs_file_get(request, node, in->fh_out, O_WRONLY, &to) : EBADF;
+	if (!error)
+		error = fs_file_get(request, request->node, in->fh_in, O_RDONLY, &from);
+	if (!error)
+		error = copy_between(from.fd, to.fd, in, &out);
+	fs_file_put(server, &from);
+	fs_file_put(server, &to);
 	fs_nodes_put(&server->nodes, node);
 	return error ? error : fs_reply(request, &out, sizeof out);
 }

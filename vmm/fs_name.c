@@ -12,8 +12,11 @@
 #include "common/auto.h"
 
 #include <errno.h>
+#include <linux/openat2.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE (1 << 0)
@@ -21,7 +24,7 @@
 #define RENAME_WHITEOUT (1 << 2)
 #endif
 
-static void fill_entry(struct fs_request *request, struct fuse_entry_out *entry, uint64_t id, const struct statx *st,
+static void fill_entry(struct fs_request *request, struct fuse_entry_out *entry, uint64_t id, const struct stat *st,
 		       bool submount, uint64_t salt)
 {
 	const struct fs_caching *caching = &request->server->caching;
@@ -34,26 +37,26 @@ static void fill_entry(struct fs_request *request, struct fuse_entry_out *entry,
 	fs_attr_fill(&entry->attr, st, submount, salt);
 }
 
-/* `fd` is taken. */
+/* `fd`, found through mount `mount`, is taken. */
 static int enter(struct fs_request *request, struct fs_share *share, const struct fs_node *parent, int fd,
-		 struct fuse_entry_out *entry, struct fs_node **node)
+		 uint64_t mount, struct fuse_entry_out *entry, struct fs_node **node)
 {
 	struct fs_found found = { .fd = fd, .share = share };
-	struct statx st;
+	struct stat st;
 
-	if (fs_attr_stat(fd, &st)) {
+	if (fstat(fd, &st)) {
 		int error = errno;
 
 		close_fd(&found.fd);
 		return error;
 	}
-	found.key = fs_attr_key(&st);
-	found.type = st.stx_mode & S_IFMT;
+	found.key = (struct fs_key){ .mount = mount, .device = st.st_dev, .inode = st.st_ino };
+	found.type = st.st_mode & S_IFMT;
 	found.salt = found.key.device == parent->key.device
 			     ? parent->salt
 			     : fs_devices_salt(&request->server->devices, found.key.device);
 	/* A mount on the host, within a share, is one in the guest. Why not each share too: fs_devices.h. */
-	found.submount = S_ISDIR(st.stx_mode) && !fs_node_is_root(parent) &&
+	found.submount = S_ISDIR(st.st_mode) && !fs_node_is_root(parent) &&
 			 (parent->key.mount != found.key.mount || parent->key.device != found.key.device);
 
 	uint64_t id = fs_nodes_look_up(&request->server->nodes, &found, node);
@@ -64,10 +67,10 @@ static int enter(struct fs_request *request, struct fs_share *share, const struc
 	return 0;
 }
 
-int fs_enter(struct fs_request *request, const struct fs_node *parent, int fd, struct fuse_entry_out *entry,
-	     struct fs_node **node)
+int fs_enter_made(struct fs_request *request, const struct fs_node *parent, int fd, struct fuse_entry_out *entry,
+		  struct fs_node **node)
 {
-	return enter(request, parent->share, parent, fd, entry, node);
+	return enter(request, parent->share, parent, fd, parent->key.mount, entry, node);
 }
 
 static int look_up_share(struct fs_request *request, const struct fs_node *root, const char *name,
@@ -79,27 +82,45 @@ static int look_up_share(struct fs_request *request, const struct fs_node *root,
 		return ENOENT;
 
 	int fd = fcntl(share->fd, F_DUPFD_CLOEXEC, 0);
-	int error = fd < 0 ? errno : enter(request, share, root, fd, entry, NULL);
+	int error = fd < 0 ? errno : enter(request, share, root, fd, share->mount, entry, NULL);
 
 	fs_share_put(share);
 	return error;
 }
 
-static int open_entry(const struct fs_node *parent, const char *name)
+/*
+ * O_PATH opens nothing: no device, no fifo, no automount is touched by a look-up. In most cases the entry lies on its
+ * directory's mount, and openat2 says so at no extra cost; else the mount has to be asked for.
+ */
+static int open_entry(const struct fs_node *parent, const char *name, uint64_t *mount)
 {
-	/* O_PATH opens nothing: no device, no fifo, no automount is touched by a look-up. */
-	return openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	const struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV };
+	int fd = (int)syscall(SYS_openat2, parent->fd, name, &how, sizeof how);
+
+	*mount = parent->key.mount;
+	if (fd >= 0 || errno != EXDEV)
+		return fd;
+	fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fs_attr_mount(fd, mount)) {
+		int saved = errno;
+
+		close_fd(&fd);
+		errno = saved;
+	}
+	return fd;
 }
 
 int fs_look_up_at(struct fs_request *request, const struct fs_node *parent, const char *name,
 		  struct fuse_entry_out *entry)
 {
+	uint64_t mount;
+
 	if (fs_node_is_root(parent))
 		return look_up_share(request, parent, name, entry);
 
-	int fd = open_entry(parent, name);
+	int fd = open_entry(parent, name, &mount);
 
-	return fd < 0 ? errno : fs_enter(request, parent, fd, entry, NULL);
+	return fd < 0 ? errno : enter(request, parent->share, parent, fd, mount, entry, NULL);
 }
 
 int fs_do_lookup(struct fs_request *request)
@@ -246,9 +267,9 @@ int fs_do_mkdir(struct fs_request *request)
 static int reply_link(struct fs_request *request, struct fs_node *node)
 {
 	struct fuse_entry_out entry;
-	struct statx st;
+	struct stat st;
 
-	if (fs_attr_stat(node->fd, &st))
+	if (fstat(node->fd, &st))
 		return errno;
 
 	uint64_t id = fs_nodes_count_lookup(&request->server->nodes, node);

@@ -23,14 +23,17 @@ static bool flags_write(uint32_t flags)
  * back through the same handle are not aligned as the host's file system may want. Everything else (O_CREAT, O_PATH,
  * O_TMPFILE, O_NONBLOCK, ...) is decided here.
  */
-static int host_flags(uint32_t flags)
+static int host_flags(const struct fs_request *request, uint32_t flags)
 {
+	/* To write a part of a page back, the guest first reads the whole page, through whatever handle there is. */
+	if (request->server->write_back && (flags & O_ACCMODE) == O_WRONLY)
+		flags ^= O_WRONLY | O_RDWR;
 	return (int)(flags & (O_ACCMODE | O_SYNC | O_DSYNC));
 }
 
 static int open_file(struct fs_request *request, const struct fs_node *node, uint32_t flags, uint32_t open_flags)
 {
-	int host = host_flags(flags);
+	int host = host_flags(request, flags);
 
 	if ((flags & O_ACCMODE) == O_ACCMODE) {
 		errno = EINVAL;
@@ -62,8 +65,7 @@ static uint32_t reply_flags(struct fs_request *request, const struct fs_node *no
 	 * Cached pages stay over a re-open: AUTO_INVAL_DATA drops them when size or mtime have changed, and the guest
 	 * asks for those as often as it asks for names.
 	 */
-	if (request->server->caching.keep_data)
-		reply |= FOPEN_KEEP_CACHE;
+	reply |= request->server->caching.keep_data ? FOPEN_KEEP_CACHE : FOPEN_DIRECT_IO;
 	/*
 	 * A FLUSH with every close is for file systems that write back, and may fail, at close. Nothing was written, or
 	 * it is not such a file system: then it is not needed. Mapped pages reach us when they are unmapped.
@@ -79,6 +81,12 @@ static uint32_t reply_flags(struct fs_request *request, const struct fs_node *no
 static int enter_handle(struct fs_request *request, struct fs_node *node, int fd, uint32_t flags,
 			struct fuse_open_out *out)
 {
+	/* A driver that does not open does not release either, not even what it has created. */
+	if (request->server->openless) {
+		close_fd(&fd);
+		*out = (struct fuse_open_out){ .open_flags = FOPEN_KEEP_CACHE };
+		return 0;
+	}
 	*out = (struct fuse_open_out){ .fh = fs_handles_add(&request->server->handles, node, fd, FS_HANDLE_FILE) };
 	if (!out->fh)
 		return errno;
@@ -122,7 +130,7 @@ static int enter_created(struct fs_request *request, int fd, uint32_t flags, str
 
 	/* A node holds O_PATH: an open file would keep the host from executing it. */
 	int path = openat(request->server->proc_fd, name, O_PATH | O_CLOEXEC);
-	int error = path < 0 ? errno : fs_enter(request, request->node, path, &out->entry, &node);
+	int error = path < 0 ? errno : fs_enter_made(request, request->node, path, &out->entry, &node);
 
 	if (error)
 		return error;
@@ -187,8 +195,8 @@ int fs_do_create(struct fs_request *request)
 		return error;
 
 	/* O_EXCL always: what is opened here is a new regular file, never a link, fifo or device that stands there. */
-	int fd = openat(request->node->fd, name, host_flags(in->flags) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			in->mode & 07777);
+	int fd = openat(request->node->fd, name,
+			host_flags(request, in->flags) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, in->mode & 07777);
 
 	if (fd >= 0)
 		error = enter_created(request, fd, in->flags, &out);
@@ -213,7 +221,8 @@ int fs_do_tmpfile(struct fs_request *request)
 
 	/* O_EXCL here means that it can never be linked to a name. */
 	int fd = openat(request->node->fd, ".",
-			host_flags(in->flags) | O_TMPFILE | O_CLOEXEC | (int)(in->flags & O_EXCL), in->mode & 07777);
+			host_flags(request, in->flags) | O_TMPFILE | O_CLOEXEC | (int)(in->flags & O_EXCL),
+			in->mode & 07777);
 
 	error = fd < 0 ? errno : enter_created(request, fd, in->flags, &out);
 	return error ? error : fs_reply(request, &out, sizeof out);
@@ -242,6 +251,9 @@ int fs_do_release(struct fs_request *request)
 {
 	const struct fuse_release_in *in = fs_take(request, sizeof *in);
 
+	/* What was created before the driver knew that it need not open. */
+	if (!in->fh && request->server->openless)
+		return 0;
 	return fs_handles_release(&request->server->handles, in->fh, request->node, FS_HANDLE_FILE) ? 0 : EBADF;
 }
 
@@ -250,16 +262,12 @@ int fs_do_release(struct fs_request *request)
 int fs_do_fsync(struct fs_request *request)
 {
 	const struct fuse_fsync_in *in = fs_take(request, sizeof *in);
-	struct fs_handles *handles = &request->server->handles;
-	struct fs_handle *handle = fs_handles_get(handles, in->fh, request->node, FS_HANDLE_FILE);
+	struct fs_file file;
+	int error = fs_file_get(request, request->node, in->fh, O_RDONLY, &file);
 
-	if (!handle)
-		return EBADF;
-
-	int result = in->fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(handle->fd) : fsync(handle->fd);
-	int error = result ? errno : 0;
-
-	fs_handles_put(handles, handle);
+	if (!error && (in->fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(file.fd) : fsync(file.fd)))
+		error = errno;
+	fs_file_put(request->server, &file);
 	return error;
 }
 

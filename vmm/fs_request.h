@@ -19,7 +19,8 @@ enum fs_op_flags {
 	FS_OP_ON_ROOT = 8,    /* makes sense on the synthetic root directory */
 	FS_OP_DIRECTORY = 16, /* only on directories */
 	FS_OP_BEFORE_INIT = 32,
-	FS_OP_HAS_DATA = 64, /* up to FS_WRITE_MAX bytes behind the arguments, left in guest memory */
+	FS_OP_HAS_DATA = 64,   /* up to FS_WRITE_MAX bytes behind the arguments, left in guest memory */
+	FS_OP_UNAWAITED = 128, /* the program went on before it was answered */
 };
 
 struct fs_request;
@@ -66,6 +67,23 @@ size_t fs_reply_room(const struct fs_request *request);
 /* Opens the node's own file. Regular files and directories only: nothing else is ever opened. -1 with errno. */
 int fs_open_node(struct fs_server *server, const struct fs_node *node, int flags);
 
+/* The file that a request is about; see fs_file.c. */
+struct fs_file {
+	int fd;
+	struct fs_handle *handle; /* NULL: opened for this request */
+};
+
+/*
+ * The file of `node` behind handle `id`, or, with handle 0 where that is agreed on, opened with `flags` (of which
+ * access mode, O_SYNC, O_DSYNC and O_NOATIME count). 0, then fs_file_put has to follow; or an errno value, then it may.
+ */
+int fs_file_get(struct fs_request *request, const struct fs_node *node, uint64_t id, uint32_t flags,
+		struct fs_file *file);
+void fs_file_put(struct fs_server *server, struct fs_file *file);
+
+/* Whether OPEN can be left out, as things are. */
+bool fs_files_need_no_open(const struct fs_request *request);
+
 /* The node's name in /proc/self/fd, which is a worker's working directory: for calls that know no descriptors. */
 struct fs_proc_name {
 	char text[12];
@@ -81,9 +99,9 @@ static inline bool fs_node_is_root(const struct fs_node *node)
 int fs_look_up_at(struct fs_request *request, const struct fs_node *parent, const char *name,
 		  struct fuse_entry_out *entry);
 
-/* Enters the object behind `fd` (O_PATH, taken) as found beneath `parent`. `node`, if not NULL, gets a reference. */
-int fs_enter(struct fs_request *request, const struct fs_node *parent, int fd, struct fuse_entry_out *entry,
-	     struct fs_node **node);
+/* Enters what has been made in directory `parent` and is behind `fd` (O_PATH, taken). `node` gets a reference. */
+int fs_enter_made(struct fs_request *request, const struct fs_node *parent, int fd, struct fuse_entry_out *entry,
+		  struct fs_node **node);
 
 /* The next file made belongs to the request's ids, with `mode` less `mask`. 0 or an errno value (fs_name.c). */
 int fs_prepare_creation(struct fs_request *request, mode_t mode, mode_t mask);

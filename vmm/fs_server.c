@@ -24,6 +24,26 @@ const struct fs_caching fs_caching_auto = {
 	.keep_data = true,
 };
 
+static const struct fs_caching caching_none;
+
+/* A day stands for good: the guest's kernel counts in ticks of 32 bits. */
+static const struct fs_caching caching_always = {
+	.name_ns = 86400000000000,
+	.absence_ns = 86400000000000,
+	.attr_ns = 86400000000000,
+	.keep_data = true,
+	.write_back = true,
+};
+
+const struct fs_caching *fs_caching_find(const char *name)
+{
+	if (!strcmp(name, "none"))
+		return &caching_none;
+	if (!strcmp(name, "auto"))
+		return &fs_caching_auto;
+	return strcmp(name, "always") ? NULL : &caching_always;
+}
+
 /* --- what there is, and how long it may be -------------------------------------------------------------------------
  */
 
@@ -36,7 +56,7 @@ enum { NAME = 1024 + 1 };
 #define OPENED S(fuse_open_out)
 #define IN_DIR (FS_OP_CHANGES | FS_OP_DIRECTORY)
 #define OF_DIR (FS_OP_DIRECTORY | FS_OP_ON_ROOT)
-#define FORGETS (FS_OP_NO_NODE | FS_OP_NO_REPLY)
+#define FORGETS (FS_OP_NO_NODE | FS_OP_NO_REPLY | FS_OP_UNAWAITED)
 
 /* An operation, by its arguments (least, most), the least room for its reply, and its flags. */
 #define OP(opcode, call, least, most, reply, bits) \
@@ -138,6 +158,9 @@ static struct verdict find_op(struct fs_request *request)
 	if (opcode == FUSE_IOCTL)
 		return (struct verdict){ ENOTTY, NULL };
 	if (opcode >= OP_COUNT || !ops[opcode].handle)
+		return (struct verdict){ ENOSYS, NULL };
+	/* The guest's driver remembers this for as long as the file system is mounted. */
+	if ((opcode == FUSE_OPEN || opcode == FUSE_FLUSH) && request->server->openless)
 		return (struct verdict){ ENOSYS, NULL };
 	request->op = &ops[opcode];
 	return (struct verdict){ 0, NULL };
@@ -249,6 +272,7 @@ uint32_t fs_worker_handle(struct fs_worker *worker, struct fs_segments in, struc
 	struct fs_request request = { .server = worker->server, .worker = worker, .in = in, .out = out };
 	struct verdict verdict;
 
+	worker->is_awaited = true;
 	if (iovec_read(in.iov, in.count, 0, &request.header, sizeof request.header) != sizeof request.header) {
 		complain(&request, "is too short for a header");
 		return 0;
@@ -270,6 +294,7 @@ uint32_t fs_worker_handle(struct fs_worker *worker, struct fs_segments in, struc
 	if (log_is_enabled(LOG_DEBUG))
 		log_debug("virtio-fs: %s %llu: %s", op_name(request.header.opcode),
 			  (unsigned long long)request.header.nodeid, verdict.error ? strerror(verdict.error) : "ok");
+	worker->is_awaited = !(request.op && request.op->flags & FS_OP_UNAWAITED);
 	return wants_reply ? write_header(&request, verdict.error) : 0;
 }
 
@@ -340,6 +365,8 @@ void fs_server_destroy(struct fs_server *server)
 void fs_server_reset(struct fs_server *server)
 {
 	atomic_store(&server->minor, 0);
+	server->openless = false;
+	server->write_back = false;
 	fs_handles_release_all(&server->handles);
 	fs_nodes_forget_all(&server->nodes);
 }

@@ -14,6 +14,7 @@
  *     fs_request.h   a request on its way through; what handlers may use
  *     fs_init.c      INIT, DESTROY      fs_name.c   LOOKUP, FORGET and all that makes or removes a name
  *     fs_attr.c      GETATTR, STATX, SETATTR, STATFS, READLINK      fs_open.c   OPEN, CREATE, RELEASE, FSYNC ...
+ *     fs_file.c      the file behind a handle, or without one
  *     fs_io.c        READ, WRITE, LSEEK, FALLOCATE, COPY_FILE_RANGE      fs_dir.c   READDIR, READDIRPLUS ...
  *     fs_xattr.c     extended attributes
  *     fs_shares.h, fs_nodes.h, fs_handles.h, fs_ids.h, fs_devices.h   the tables      fs_creds.h   in whose name a
@@ -43,9 +44,12 @@ struct fs_caching {
 	uint64_t name_ns;    /* a name that exists */
 	uint64_t absence_ns; /* a name that does not */
 	uint64_t attr_ns;
-	bool keep_data; /* pages survive a re-open while size and mtime stay as they were */
+	bool keep_data;  /* pages survive a re-open while size and mtime stay as they were; else none are kept at all */
+	bool write_back; /* the guest writes pages late, and is master of a file's size and times until then */
 };
 
+/* The modes by name: "none", "auto" and "always"; NULL: no such mode. */
+const struct fs_caching *fs_caching_find(const char *name);
 extern const struct fs_caching fs_caching_auto;
 
 struct fs_limits {
@@ -59,6 +63,8 @@ struct fs_server {
 	struct fs_devices devices;
 	struct fs_caching caching;
 	int proc_fd;            /* /proc/self/fd: a node's own file is opened through it, by number, never by path */
+	atomic_bool openless;   /* OPEN and FLUSH are not needed, and handle 0 is every file's: fs_file.c */
+	atomic_bool write_back; /* agreed on in INIT */
 	_Atomic uint32_t minor; /* of the protocol, once INIT was answered; 0 before */
 	atomic_ulong *refused;  /* counts malformed requests; the device may put its own counter here */
 	atomic_ulong refused_here;
@@ -81,6 +87,7 @@ struct fs_worker {
 	struct fs_server *server;
 	struct fs_creds creds;
 	struct log_limit complaints;
+	bool is_awaited;  /* somebody in the guest may wait for what fs_worker_handle did last */
 	uint8_t *args;    /* FS_ARGS_MAX bytes and a final 0 */
 	uint8_t *scratch; /* FS_REPLY_MAX bytes, for replies put together here and what they are made of */
 	uint8_t *listing; /* FS_REPLY_MAX bytes, for what the host answers */

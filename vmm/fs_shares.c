@@ -111,13 +111,14 @@ static int insert(struct fs_shares *shares, struct fs_share *share, struct err *
 int fs_shares_add(struct fs_shares *shares, const char *name, int fd, bool read_only, struct err *err)
 {
 	auto_fd int taken = fd;
-	struct statx st;
+	struct stat st;
+	uint64_t mount;
 
 	if (!name_is_valid(name))
 		return err_set(err, EINVAL, "share name \"%.80s\" is empty, too long or holds a slash", name);
-	if (fs_attr_stat(taken, &st))
+	if (fstat(taken, &st) || fs_attr_mount(taken, &mount))
 		return err_set_errno(err, "share \"%s\": cannot stat descriptor %d", name, fd);
-	if (!S_ISDIR(st.stx_mode) && !S_ISREG(st.stx_mode))
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_set(err, EINVAL, "share \"%s\" is neither a directory nor a regular file", name);
 
 	struct fs_share *share = calloc(1, sizeof *share);
@@ -125,10 +126,10 @@ int fs_shares_add(struct fs_shares *shares, const char *name, int fd, bool read_
 	if (!share)
 		return err_set(err, ENOMEM, "share \"%s\": out of memory", name);
 	strcpy(share->name, name);
-	share->type = st.stx_mode & S_IFMT;
+	share->type = st.st_mode & S_IFMT;
 	share->read_only = read_only;
-	share->mount = st.stx_mnt_id;
-	share->device = fs_attr_device(&st);
+	share->mount = mount;
+	share->device = st.st_dev;
 	share->quiet_close = close_is_quiet(taken);
 	share->fd = take_fd(&taken);
 	atomic_init(&share->references, 1);

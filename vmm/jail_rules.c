@@ -93,7 +93,8 @@ static const struct jail_rule files[] = {
 	ALLOW(epoll_ctl),       /* the queues are watched as long as a thread is free */
 	ALLOW(preadv2),         /* READ */
 	ALLOW(pwritev2),        /* WRITE */
-	ALLOW(openat),          /* LOOKUP, OPEN, CREATE: one name below a directory, or an open file's number */
+	ALLOW(openat),          /* OPEN, CREATE: one name below a directory, or an open file's number */
+	ALLOW(openat2),         /* LOOKUP: one name below a directory */
 	ALLOW(statx),           /* GETATTR */
 	ALLOW(fstat),           /* the same */
 	ALLOW(newfstatat),      /* the same */

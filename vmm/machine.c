@@ -371,7 +371,7 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 
 	bus_init(bus, &machine->kvm, machine->loop, &machine->memory);
 	nets_init(&machine->nets, bus);
-	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, config->proc_fd, err);
+	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, config->file_cache, config->proc_fd, err);
 	if (bus_add(bus, machine->fs, err) < 0)
 		return -1;
 	machine->vsock = virtio_vsock_create(machine->loop, GUEST_CID, config->vsock_fd, err);

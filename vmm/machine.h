@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct err;
+struct fs_caching;
 struct machine;
 
 enum { MACHINE_SHARES_MAX = 256 };
@@ -33,6 +34,7 @@ struct machine_config {
 	unsigned memory_mib;
 	unsigned vcpus;
 	const char *cmdline;
+	const struct fs_caching *file_cache; /* fs_server.h */
 	struct machine_share shares[MACHINE_SHARES_MAX];
 	unsigned share_count;
 };

@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "vmm/event.h"
+#include "vmm/fs_server.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
@@ -91,6 +92,10 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 			return parse_fd(value, fds[i].fd, err);
 	if (!strcmp(name, "--share"))
 		return parse_share(value, config, err);
+	if (!strcmp(name, "--file-cache")) {
+		config->file_cache = fs_caching_find(value);
+		return config->file_cache ? 0 : err_set(err, EINVAL, "'%s' is not none, auto or always", value);
+	}
 	if (!strcmp(name, "--cmdline")) {
 		config->cmdline = value;
 		return 0;
@@ -193,7 +198,7 @@ int main(int argc, char **argv)
 		.machine = {
 			.kvm_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_fd = -1, .control_fd = -1, .event_fd = -1,
 			.proc_fd = -1,
-			.memory_mib = 128, .vcpus = 1, .cmdline = "",
+			.memory_mib = 128, .vcpus = 1, .cmdline = "", .file_cache = &fs_caching_auto,
 		},
 		.log_fd = STDERR_FILENO,
 	};

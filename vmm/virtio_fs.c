@@ -9,6 +9,11 @@
  * The threads wait in one epoll descriptor, which wakes exactly one of them for a kick, and the one that was idle for
  * the shortest time: the caches it works with are warm. The kicks' eventfds are registered edge-triggered and never
  * read. A thread that has taken a request and sees another one waiting wakes, or makes, another thread first.
+ *
+ * A kick and an interrupt each cost more than most requests, so FORGETs, which nobody waits for, go without. While
+ * requests keep coming no kick is asked for: whoever serves one looks for FORGETs as well, and the driver is told that
+ * they are done with the next answer. What is left over is settled LINGER_MS after the last request, by one thread that
+ * waits no longer than that. (A RELEASE is waited for: virtio-fs has the close of a file wait.)
  */
 #include "vmm/virtio_fs.h"
 
@@ -37,6 +42,8 @@ enum {
 	QUEUE_SIZE =
 		512, /* the guest's driver makes its largest request from this: more than FS_PAGES_MAX and headers */
 	STACK_SIZE = 256 << 10,
+	LINGER_MS = 10,
+	UNTOLD_MAX = 64, /* of the queue's 512, so that the driver does not run out of room for them */
 };
 
 struct virtio_fs_config_space {
@@ -57,6 +64,9 @@ struct virtio_fs {
 	bool failed;          /* the driver was told so */
 	bool stopping;
 	bool kicks_watched;
+	bool forgets_looked_for; /* no kick is asked for on the priority queue */
+	bool lingering;          /* a thread waits for LINGER_MS */
+	unsigned untold;         /* chains given back of which the driver was not told */
 	unsigned workers_max, started, idle;
 	unsigned busy; /* threads that hold a chain */
 	pthread_t threads[VIRTIO_FS_WORKERS_MAX];
@@ -103,39 +113,73 @@ static int pop_locked(struct virtio_fs *fs, unsigned index, struct virtq_chain *
 	fs->failed = got < 0;
 	if (got <= 0)
 		return got;
-	/* Ask for the next kick at once: it is for another thread while this one works. */
-	if (virtqueue_enable_kick(queue) && index == REQUEST_QUEUE)
-		share_work_locked(fs);
 	fs->busy++;
+	if (index == PRIORITY_QUEUE)
+		return 1;
+	if (!fs->forgets_looked_for) {
+		virtqueue_disable_kick(&fs->device.queues[PRIORITY_QUEUE]);
+		fs->forgets_looked_for = true;
+	}
+	/* Ask for the next kick at once: it is for another thread while this one works. */
+	if (virtqueue_enable_kick(queue))
+		share_work_locked(fs);
 	return 1;
 }
 
-/* True if the driver wants to hear of it. */
-static bool push_locked(struct virtio_fs *fs, unsigned index, const struct virtq_chain *chain, uint32_t written)
+/* The next chain of either queue, requests first: somebody waits for them. */
+static int take_locked(struct virtio_fs *fs, struct virtq_chain *chain, unsigned *index)
 {
-	struct virtqueue *queue = &fs->device.queues[index];
-
-	virtqueue_push(queue, chain->head, written);
-	if (--fs->busy == 0)
-		pthread_cond_broadcast(&fs->quiet);
-	return virtqueue_should_signal(queue);
+	*index = REQUEST_QUEUE;
+	int got = pop_locked(fs, REQUEST_QUEUE, chain);
+	if (got)
+		return got;
+	*index = PRIORITY_QUEUE;
+	return pop_locked(fs, PRIORITY_QUEUE, chain);
 }
 
-static void serve_queue(struct virtio_fs *fs, struct fs_worker *worker, unsigned index)
+/* True if the driver wants to hear of what was given back. */
+static bool should_tell_locked(struct virtio_fs *fs)
+{
+	bool wants = false;
+
+	for (unsigned i = 0; i < QUEUES; i++)
+		wants = virtqueue_should_signal(&fs->device.queues[i]) || wants;
+	fs->untold = 0;
+	return wants;
+}
+
+static void give_back_locked(struct virtio_fs *fs, unsigned index, const struct virtq_chain *chain, uint32_t written)
+{
+	virtqueue_push(&fs->device.queues[index], chain->head, written);
+	if (--fs->busy == 0)
+		pthread_cond_broadcast(&fs->quiet);
+	fs->untold++;
+}
+
+/* The transport has one interrupt, at which the driver looks at every queue. */
+static void tell(struct virtio_fs *fs)
+{
+	fs->device.signal_queue(&fs->device, REQUEST_QUEUE);
+}
+
+/* Serves both queues until they are empty. */
+static void serve(struct virtio_fs *fs, struct fs_worker *worker)
 {
 	struct virtq_chain chain;
+	unsigned index;
 	int got;
 
 	pthread_mutex_lock(&fs->lock);
-	while ((got = pop_locked(fs, index, &chain)) > 0) {
+	while ((got = take_locked(fs, &chain, &index)) > 0) {
 		pthread_mutex_unlock(&fs->lock);
 
 		uint32_t written = handle_request(fs, worker, &chain);
 
 		pthread_mutex_lock(&fs->lock);
-		if (push_locked(fs, index, &chain, written)) {
+		give_back_locked(fs, index, &chain, written);
+		if ((worker->is_awaited || fs->untold >= UNTOLD_MAX) && should_tell_locked(fs)) {
 			pthread_mutex_unlock(&fs->lock);
-			fs->device.signal_queue(&fs->device, index);
+			tell(fs);
 			pthread_mutex_lock(&fs->lock);
 		}
 	}
@@ -144,10 +188,44 @@ static void serve_queue(struct virtio_fs *fs, struct fs_worker *worker, unsigned
 		fs->device.fail(&fs->device, fs->device.queues[index].why);
 }
 
-static void count_idle(struct virtio_fs *fs, int change)
+/* No request came for a while: tells the driver what it was not told, and asks for kicks again. */
+static void settle(struct virtio_fs *fs, struct fs_worker *worker)
 {
 	pthread_mutex_lock(&fs->lock);
-	fs->idle += (unsigned)change;
+	bool usable = fs->active && !fs->failed;
+	bool missed = false;
+	if (fs->forgets_looked_for && usable)
+		missed = virtqueue_enable_kick(&fs->device.queues[PRIORITY_QUEUE]);
+	fs->forgets_looked_for = false;
+	bool wants = usable && should_tell_locked(fs);
+	pthread_mutex_unlock(&fs->lock);
+	if (wants)
+		tell(fs);
+	if (missed)
+		serve(fs, worker);
+}
+
+/* How long to wait for a kick, in milliseconds; -1: until there is one. */
+static int begin_idling(struct virtio_fs *fs)
+{
+	int timeout = -1;
+
+	pthread_mutex_lock(&fs->lock);
+	fs->idle++;
+	if ((fs->untold || fs->forgets_looked_for) && !fs->lingering) {
+		fs->lingering = true;
+		timeout = LINGER_MS;
+	}
+	pthread_mutex_unlock(&fs->lock);
+	return timeout;
+}
+
+static void end_idling(struct virtio_fs *fs, bool was_lingering)
+{
+	pthread_mutex_lock(&fs->lock);
+	fs->idle--;
+	if (was_lingering)
+		fs->lingering = false;
 	pthread_mutex_unlock(&fs->lock);
 }
 
@@ -178,15 +256,17 @@ static void *run_worker(void *arg)
 		return NULL;
 	}
 	/* Made because there was work to do. */
-	serve_queue(fs, &worker, REQUEST_QUEUE);
+	serve(fs, &worker);
 	for (;;) {
-		count_idle(fs, 1);
-		int ready = epoll_wait(fs->epoll_fd, &event, 1, -1);
-		count_idle(fs, -1);
+		int timeout = begin_idling(fs);
+		int ready = epoll_wait(fs->epoll_fd, &event, 1, timeout);
+		end_idling(fs, timeout >= 0);
 		if (ready == 1 && event.data.u32 == STOP)
 			break;
 		if (ready == 1)
-			serve_queue(fs, &worker, event.data.u32);
+			serve(fs, &worker);
+		else if (ready == 0)
+			settle(fs, &worker);
 	}
 	fs_worker_fini(&worker);
 	return NULL;
@@ -265,6 +345,8 @@ static void reset(struct virtio_device *device)
 	fs->active = false;
 	while (fs->busy)
 		pthread_cond_wait(&fs->quiet, &fs->lock);
+	fs->untold = 0;
+	fs->forgets_looked_for = false;
 	pthread_mutex_unlock(&fs->lock);
 	/* No request is under way any more, and none can be taken. */
 	fs_server_reset(fs->server);
@@ -328,7 +410,8 @@ static int set_up(struct virtio_fs *fs, int proc_fd, struct err *err)
 	return 0;
 }
 
-struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, int proc_fd, struct err *err)
+struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const struct fs_caching *caching,
+				       int proc_fd, struct err *err)
 {
 	size_t length = strlen(tag);
 
@@ -357,6 +440,7 @@ struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, int pr
 		destroy(&fs->device);
 		return NULL;
 	}
+	fs->server->caching = *caching;
 	return &fs->device;
 }
 

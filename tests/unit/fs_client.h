@@ -112,13 +112,17 @@ static inline int client_call(struct client *c, uint32_t opcode, uint64_t node, 
 
 /* --- single operations ------------------------------------------------------------------------------------------- */
 
-static inline int client_init(struct client *c)
+static inline int client_init_with(struct client *c, uint32_t flags)
 {
-	struct fuse_init_in in = {
-		.major = 7, .minor = 41, .max_readahead = 131072, .flags = ~0u & ~(1u << 31), .flags2 = ~0u
-	};
+	struct fuse_init_in in = { .major = 7, .minor = 41, .max_readahead = 131072, .flags = flags, .flags2 = ~0u };
 
 	return client_call(c, FUSE_INIT, 0, &in, sizeof in);
+}
+
+/* As a driver that opens every file (FUSE_NO_OPEN_SUPPORT, bit 17, is not offered). */
+static inline int client_init(struct client *c)
+{
+	return client_init_with(c, ~0u & ~(1u << 31 | 1u << 17));
 }
 
 /* A look-up of a name that may not exist: *entry.nodeid is 0 then, with result 0, or ENOENT. */

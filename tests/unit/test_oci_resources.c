@@ -5,6 +5,7 @@
 #include "oci/cpu_list.h"
 #include "oci/host_config.h"
 #include "oci/resources.h"
+#include "oci/file_cache.h"
 #include "oci/vm_size.h"
 
 #include "common/auto.h"
@@ -292,6 +293,32 @@ static void vm_size_wishes_beyond_the_host_are_refused(void **state)
 	oci_host_config_destroy(host);
 }
 
+static void test_file_cache_is_one_of_three(void **state)
+{
+	static const char *const names[] = { "none", "auto", "always" };
+	struct err err = ERR_INIT;
+	const char *mode;
+	char patch[80];
+
+	(void)state;
+	struct oci_config *config = load("{}");
+	assert_int_equal(oci_file_cache(config, &mode, &err), 0);
+	assert_string_equal(mode, "auto");
+	oci_config_destroy(config);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(patch, sizeof patch, "{'annotations': {'io.bulkhead.file-cache': '%s'}}", names[i]);
+		config = load(patch);
+		assert_int_equal(oci_file_cache(config, &mode, &err), 0);
+		assert_string_equal(mode, names[i]);
+		oci_config_destroy(config);
+	}
+	config = load("{'annotations': {'io.bulkhead.file-cache': 'Always'}}");
+	assert_int_equal(oci_file_cache(config, &mode, &err), -1);
+	assert_string_equal(err.text,
+			    "annotation io.bulkhead.file-cache: must be none, auto or always, not \"Always\"");
+	oci_config_destroy(config);
+}
+
 static int load_host(const char *text, struct oci_host_config **out, struct err *err)
 {
 	char path[] = "/tmp/test_oci_resources.XXXXXX";
@@ -366,6 +393,7 @@ int main(void)
 		cmocka_unit_test(vm_size_follows_what_is_asked),
 		cmocka_unit_test(vm_size_wishes_beyond_the_host_are_refused),
 		cmocka_unit_test(host_config_members_are_read),
+		cmocka_unit_test(test_file_cache_is_one_of_three),
 		cmocka_unit_test(host_config_mistakes_are_refused),
 	};
 

@@ -8,6 +8,7 @@
 
 #include "tests/unit/virtq_driver.h"
 #include "vmm/fs_abi.h"
+#include "vmm/fs_server.h"
 #include "vmm/virtio_fs.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ struct request {
 static int start(void **state)
 {
 	struct err err = ERR_INIT;
-	struct virtio_device *device = virtio_fs_create("bulkhead", 4, -1, &err);
+	struct virtio_device *device = virtio_fs_create("bulkhead", 4, &fs_caching_auto, -1, &err);
 
 	(void)state;
 	if (!device)
@@ -145,9 +146,9 @@ static void create_bad_tag_is_refused(void **state)
 	struct err err = ERR_INIT;
 
 	(void)state;
-	assert_null(virtio_fs_create("", 4, -1, &err));
-	assert_null(virtio_fs_create("a\nb", 4, -1, &err));
-	assert_null(virtio_fs_create("0123456789012345678901234567890123456", 4, -1, &err));
+	assert_null(virtio_fs_create("", 4, &fs_caching_auto, -1, &err));
+	assert_null(virtio_fs_create("a\nb", 4, &fs_caching_auto, -1, &err));
+	assert_null(virtio_fs_create("0123456789012345678901234567890123456", 4, &fs_caching_auto, -1, &err));
 	assert_non_null(strstr(err.text, "tag"));
 }
 
@@ -262,6 +263,34 @@ static void forget_goes_by_the_priority_queue(void **state)
 	}
 }
 
+static void forget_needs_no_kick_while_requests_come(void **state)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_forget_in in;
+	} forget = { { .len = sizeof forget, .opcode = FUSE_FORGET }, { 1 } };
+	struct fuse_getattr_in in = { 0 };
+	struct request request;
+	uint32_t written;
+
+	(void)state;
+	assert_int_equal(init(), 0);
+	for (unsigned i = 0; i < 50; i++) {
+		forget.header.nodeid = look_up(1, "s");
+		uint64_t address = driver_alloc(&d, sizeof forget);
+		memcpy(driver_at(&d, address), &forget, sizeof forget);
+		driver_put(&d, 0, 1, &(struct driver_segment){ address, sizeof forget, false });
+		/* Either with the next request or, without one, a moment later, and then with an interrupt. */
+		if (i & 1)
+			assert_int_equal(call(FUSE_GETATTR, 1, &in, sizeof in, sizeof(struct fuse_attr_out), &request),
+					 0);
+		assert_true(wait_used(0, NULL, &written));
+		assert_int_equal(call(FUSE_GETATTR, forget.header.nodeid, &in, sizeof in, sizeof(struct fuse_attr_out),
+				      &request),
+				 ESTALE);
+	}
+}
+
 static void reset_forgets_and_goes_on(void **state)
 {
 	struct request request;
@@ -345,7 +374,7 @@ int main(void)
 		TEST(file_is_written_and_read),          TEST(many_at_once_are_each_answered_once),
 		TEST(forget_goes_by_the_priority_queue), TEST(reset_forgets_and_goes_on),
 		TEST(broken_ring_fails_the_device_once), TEST(chain_without_a_reply_segment_is_given_back),
-		TEST(shares_come_and_go_while_active),
+		TEST(shares_come_and_go_while_active),   TEST(forget_needs_no_kick_while_requests_come),
 	};
 
 	return cmocka_run_group_tests_name("virtio_fs", tests, NULL, NULL);
