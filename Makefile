@@ -135,6 +135,8 @@ $(B)/hostile-guest: tests/hostile/guest.c common/sandbox_regs.h
 		-Wl,--build-id=none -Wl,-z,noexecstack $< -o $@
 
 unit-tests: $(UNIT)
+$(B)/record_fuse: tests/fuzz/record_fuse.c $(B)/libvmm.a $(B)/libcommon.a
+	$(call say,LD,$@)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $^ -o $@
 fuzz-targets: $(FUZZ)
 
 check:
