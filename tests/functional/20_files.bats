@@ -80,8 +80,9 @@ share() { # SOURCE DESTINATION OPTION
 		echo now >"$DATA/appeared"
 		rm "$DATA/removed"
 	} &
+	local other=$!
 	run_container
-	wait
+	wait "$other"
 	assert_output 'new and longer'
 	assert_output 'now'
 	assert_output 'removed: No such file'
