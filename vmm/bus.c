@@ -27,15 +27,12 @@ void bus_init(struct bus *bus, struct kvm *kvm, struct loop *loop, const struct 
 		bus->sink_fds[i] = -1;
 }
 
-static size_t late_size(const struct bus *bus)
-{
-	return (BUS_DEVICES_MAX - bus->boot_count) * (size_t)VIRTIO_MMIO_SIZE;
-}
+enum { PAGES_SIZE = BUS_DEVICES_MAX * VIRTIO_MMIO_SIZE };
 
 static void forget_pages(struct bus *bus)
 {
 	if (bus->pages)
-		munmap(bus->pages, late_size(bus));
+		munmap(bus->pages, PAGES_SIZE);
 	bus->pages = NULL;
 }
 
@@ -110,26 +107,28 @@ static void spare_exits(struct bus *bus, unsigned n)
 	struct virtio_mmio *mmio = &bus->devices[n];
 	struct err ignored = ERR_INIT;
 
-	if (!bus->boot_count)
-		return;
 	if (mmio->device->own_calls)
 		bus->sink_fds[n] = kvm_sink_fd(bus->kvm, bus_address(n) + VIRTIO_MMIO_ACK, &ignored);
 	if (bus->pages)
-		virtio_mmio_show(mmio, bus->pages + (n - bus->boot_count) * VIRTIO_MMIO_SIZE);
+		virtio_mmio_show(mmio, bus->pages + n * VIRTIO_MMIO_SIZE);
 }
 
-/* Before the monitor is in its jail, where memory of the guest's is not changed any more. */
-static void show_late_places(struct bus *bus)
+/*
+ * Of the devices there are, and of those to come: before the monitor is in its jail, where memory of the guest's is not
+ * changed any more.
+ */
+static void show_places(struct bus *bus)
 {
-	size_t size = late_size(bus);
-
-	void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *pages = mmap(NULL, PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (pages == MAP_FAILED)
 		return;
 	bus->pages = pages;
-	if (kvm_show_pages(bus->kvm, bus_address(bus->boot_count), bus->pages, size))
+	if (kvm_show_pages(bus->kvm, BUS_ADDRESS, bus->pages, PAGES_SIZE)) {
+		for (unsigned n = 0; n < bus->count; n++)
+			virtio_mmio_show(&bus->devices[n], bus->pages + n * VIRTIO_MMIO_SIZE);
 		return;
+	}
 	log_debug("the guest asks for registers each time: this host's KVM has no read-only memory");
 	forget_pages(bus);
 }
@@ -150,6 +149,9 @@ int bus_add(struct bus *bus, struct virtio_device *device, struct err *err)
 	result = wire(bus, n, err);
 	if (result == 0)
 		spare_exits(bus, n);
+	/* Later devices may share a pin, and one of them may be vhost's, which has the eventfd. */
+	if (result == 0 && !bus->boot_count)
+		bus->devices[n].raiser = (struct virtio_mmio_raiser){ kvm_pulse_interrupt, bus->kvm, bus_pin(bus, n) };
 	/* vCPUs see it from here on. Half wired it stays as well, since its doorbells' addresses are used up. */
 	bus->count++;
 	return result < 0 ? err_wrap(err, "%s", device->ops->name) : (int)n;
@@ -166,7 +168,7 @@ int bus_tell_guest(struct bus *bus, char *cmdline, size_t size, struct err *err)
 			return err_set(err, E2BIG, "the kernel command line is longer than %zu bytes", size - 1);
 	}
 	bus->boot_count = bus->count;
-	show_late_places(bus);
+	show_places(bus);
 	return 0;
 }
 

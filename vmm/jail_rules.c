@@ -76,18 +76,19 @@ static const struct jail_rule loop[] = {
 	ALLOW(fstat),         /* the same */
 	ALLOW(statx),         /* the same */
 	ALLOW(fstatfs),       /* its file system */
-	/* doorbells and interrupts of such a device; its tap; vhost-net */
-	ONE_OF(ioctl, 1, KVM_IOEVENTFD, KVM_IRQFD, TUNSETVNETHDRSZ, TUNSETVNETLE, VHOST_SET_OWNER, VHOST_GET_FEATURES,
+	/* interrupts; doorbells and interrupts of such a device; its tap; vhost-net */
+	ONE_OF(ioctl, 1, KVM_IRQ_LINE, KVM_IOEVENTFD, KVM_IRQFD, TUNSETVNETHDRSZ, TUNSETVNETLE, VHOST_SET_OWNER, VHOST_GET_FEATURES,
 	       NET_REQUESTS),
 };
 
 static const struct jail_rule vcpu[] = {
 	/* running the guest; its clock after a pause; what it was doing when it fell; a network device's start */
-	ONE_OF(ioctl, 1, KVM_RUN, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS, NET_REQUESTS),
+	ONE_OF(ioctl, 1, KVM_RUN, KVM_IRQ_LINE, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS, NET_REQUESTS),
 	ALLOW(epoll_ctl), /* a device starts or stops watching what it serves */
 };
 
 static const struct jail_rule files[] = {
+	ONE_OF(ioctl, 1, KVM_IRQ_LINE), /* interrupts */
 	ALLOW(epoll_wait),      /* for requests */
 	ALLOW(epoll_pwait),     /* the same */
 	ALLOW(epoll_ctl),       /* the queues are watched as long as a thread is free */

@@ -125,6 +125,21 @@ int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct er
 	return wire_write(kvm, address, KVM_IOEVENTFD_FLAG_DATAMATCH, value, err);
 }
 
+void kvm_pulse_interrupt(const struct kvm *kvm, unsigned gsi)
+{
+	struct kvm_irq_level level = { .irq = gsi, .level = 0 };
+
+	/*
+	 * Low first, then high. The other way round, an interrupt would be lost whose high falls between the two of
+	 * another thread. This way a high that finds the pin high already has been preceded by one that came after both
+	 * had gone low: the guest is interrupted after what either of them has to tell. Neither fails for a pin that
+	 * exists.
+	 */
+	ioctl(kvm->vm_fd, KVM_IRQ_LINE, &level);
+	level.level = 1;
+	ioctl(kvm->vm_fd, KVM_IRQ_LINE, &level);
+}
+
 int kvm_sink_fd(struct kvm *kvm, uint64_t address, struct err *err)
 {
 	return wire_write(kvm, address, 0, 0, err);

@@ -36,6 +36,12 @@ int kvm_interrupt_fd(struct kvm *kvm, unsigned gsi, struct err *err);
 int kvm_doorbell_fd(struct kvm *kvm, uint64_t address, uint32_t value, struct err *err);
 
 /*
+ * Raises interrupt `gsi` (an edge) at once, on the caller's thread: a write to kvm_interrupt_fd goes by a thread of the
+ * kernel. The pin stays high, so it must not have a kvm_interrupt_fd in use as well. Any number of threads.
+ */
+void kvm_pulse_interrupt(const struct kvm *kvm, unsigned gsi);
+
+/*
  * A new eventfd for 32-bit writes of any value at `address`, whose counts nobody needs: they end in the kernel. -1 with
  * the error set.
  */

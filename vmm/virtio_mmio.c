@@ -89,7 +89,9 @@ static void interrupt(struct virtio_mmio *mmio, unsigned reason)
 	atomic_fetch_or(&mmio->interrupt_status, reason);
 	if (reason != INTERRUPT_QUEUE || !mmio->device->own_calls)
 		show_events(mmio);
-	if (mmio->interrupt_fd >= 0)
+	if (mmio->raiser.raise)
+		mmio->raiser.raise(mmio->raiser.kvm, mmio->raiser.pin);
+	else if (mmio->interrupt_fd >= 0)
 		eventfd_write(mmio->interrupt_fd, 1);
 }
 

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct guest_memory;
+struct kvm;
 struct virtio_device;
 
 #define VIRTIO_MMIO_SIZE 0x1000u
@@ -50,10 +51,19 @@ enum virtio_event {
 	VIRTIO_EVENT_COUNT
 };
 
+/* Raises the interrupt as well, and quicker than the eventfd, which is not used then. Set before a driver sees the
+ * device. */
+struct virtio_mmio_raiser {
+	void (*raise)(const struct kvm *kvm, unsigned pin); /* any thread; NULL: the eventfd does */
+	const struct kvm *kvm;
+	unsigned pin;
+};
+
 struct virtio_mmio {
 	struct virtio_device *device;
 	const struct guest_memory *memory;
 	int interrupt_fd; /* eventfd, raises the interrupt; owned; -1: none */
+	struct virtio_mmio_raiser raiser;
 	/* Under device->lock. */
 	enum virtio_state state;
 	uint32_t device_features_select, driver_features_select, queue_select;

@@ -622,6 +622,7 @@ struct virtio_device *virtio_vsock_create(struct loop *loop, uint64_t guest_cid,
 		return NULL;
 	}
 	virtio_device_init(&v->device, &ops, QUEUE_COUNT);
+	v->device.own_calls = true; /* interrupts are many, and each would cost two exits more */
 	v->loop = loop;
 	v->guest_cid = guest_cid;
 	v->listen_fd = listen_fd;

@@ -189,7 +189,7 @@ int main(int argc, char **argv)
 	    mount("record", where, "fuse", 0, options))
 		die("mount");
 
-	struct fs_server *server = fs_server_create((struct fs_limits){ .nodes = 4096, .handles = 1024 }, &err);
+	struct fs_server *server = fs_server_create((struct fs_limits){ .nodes = 4096, .handles = 1024 }, -1, &err);
 
 	if (!server || fs_shares_add(&server->shares, "s", open(share, O_PATH | O_CLOEXEC), false, &err)) {
 		fprintf(stderr, "record_fuse: %s\n", err.text);
