@@ -76,9 +76,7 @@ def make_bundle(program_of):
         config["mounts"].append({"destination": at, "type": "bind", "source": source, "options": ["rbind", option]})
     # The files fit twice: what is measured is not how either reclaims its page cache.
     config["linux"]["resources"]["memory"] = {"limit": 512 << 20}
-    with open(bundle + "/config.json", "w", encoding="utf-8") as file:
-        json.dump(config, file)
-    return bundle
+    return bundle, config
 
 
 def program(data):
@@ -91,8 +89,11 @@ def program(data):
         "%s --time git_status_again %s" % (work, git)))
 
 
-def one_run(runtime, bundle, number, limit):
-    """Nanoseconds per operation, by subject."""
+def one_run(runtime, cache, bundle, config, number, limit):
+    """Nanoseconds per operation, by subject. `cache`: the annotation io.bulkhead.file-cache."""
+    config["annotations"] = {"io.bulkhead.file-cache": cache}
+    with open(bundle + "/config.json", "w", encoding="utf-8") as file:
+        json.dump(config, file)
     now = WORK + "/now"
     shutil.rmtree(now, ignore_errors=True)
     subprocess.run(["cp", "-a", WORK + "/data", now], check=True)
@@ -110,20 +111,22 @@ def one_run(runtime, bundle, number, limit):
 
 
 def take(table, bulkhead, runs, limit):
-    """Adds `fs_X_insns` and `fs_X_crun_insns` for every subject, and a line for each with their ratio."""
+    """Adds `fs_X_insns`, `fs_X_always_insns` (that caching) and `fs_X_crun_insns` for every subject, with their ratio."""
     shutil.rmtree(WORK, ignore_errors=True)
     prepare_data()
-    bundle = make_bundle(program)
+    bundle, config = make_bundle(program)
     values = {}
-    for key, runtime in (("crun", "crun"), ("bulkhead", bulkhead)):
+    for key, runtime, cache in (("crun", "crun", "auto"), ("bulkhead", bulkhead, "auto"), ("always", bulkhead, "always")):
         try:
-            results = [one_run(runtime, bundle, i, limit) for i in range(runs)]
+            results = [one_run(runtime, cache, bundle, config, i, limit) for i in range(runs)]
         except (RuntimeError, OSError, subprocess.SubprocessError) as why:
             table.lacking("files under " + key, str(why))
             return
         values[key] = {name: statistics.median(result[name] for result in results) for name in results[0]}
     for name, text in SUBJECTS.items():
-        ours, crun = values["bulkhead"][name], values["crun"][name]
+        ours, always, crun = values["bulkhead"][name], values["always"][name], values["crun"][name]
         table.add("fs_%s_crun_insns" % name, "crun, " + text, crun, "instructions")
         table.add("fs_%s_insns" % name, "bulkhead, " + text, ours, "instructions", ", %.2f times crun" % (ours / crun))
+        table.add("fs_%s_always_insns" % name, "the same, file-cache always", always, "instructions",
+                  ", %.2f times crun" % (always / crun))
     shutil.rmtree(WORK, ignore_errors=True)
