@@ -46,6 +46,7 @@ static_assert(sizeof step_names / sizeof step_names[0] == STEP_COUNT, "a name fo
 /* An interface that was seen. */
 struct known {
 	bool is_used;
+	unsigned round;       /* in which the guest was told of a change last */
 	bool is_ours;         /* this VM has it; otherwise it is left alone */
 	uint64_t address;     /* of the device */
 	struct net_link link; /* as the guest knows it */
@@ -58,6 +59,7 @@ struct net_watch {
 	struct loop_watch *start_watch, *events_watch, *timer_watch, *control_watch;
 
 	enum step step;
+	unsigned round;        /* how often the namespace has changed */
 	struct known *current; /* what the step is about */
 	struct known known[NET_LINKS_MAX];
 
@@ -340,10 +342,15 @@ static bool begin_with_changed(struct net_watch *watch, struct known *known, str
 {
 	agent_NetAddRequest update;
 	struct err err = ERR_INIT;
+
+	/* Once for each change, so that nothing the kernel may count by itself can keep us busy. */
+	if (known->round == watch->round)
+		return false;
 	int difference = net_diff(&known->link.request, &link->request, &update, &err);
 
 	if (difference > 0) {
 		watch->current = known;
+		known->round = watch->round;
 		configure(watch, &update);
 		net_diff_release(&update);
 		take_link(known, link);
@@ -443,8 +450,10 @@ static void settled(void *arg, uint32_t events)
 	uint64_t count;
 
 	(void)events;
-	if (read(watch->timer_fd, &count, sizeof count) == (ssize_t)sizeof count)
-		look(watch);
+	if (read(watch->timer_fd, &count, sizeof count) != (ssize_t)sizeof count)
+		return;
+	watch->round++;
+	look(watch);
 }
 
 static int open_events(void)
