@@ -27,20 +27,20 @@ static bool has_capability(const struct fs_worker *worker, unsigned capability)
 bool fs_files_need_no_open(const struct fs_request *request)
 {
 	struct fs_server *server = request->server;
-	bool quiet = server->caching.keep_data;
+	bool plain = server->caching.keep_data;
 
 	/* A file stays readable for who has opened it, whatever becomes of its mode. Without these it would not. */
 	if (!has_capability(request->worker, CAP_DAC_OVERRIDE) || !has_capability(request->worker, CAP_DAC_READ_SEARCH))
 		return false;
-	for (unsigned slot = 0; quiet; slot++) {
+	for (unsigned slot = 0; plain; slot++) {
 		struct fs_share *share = fs_shares_at(&server->shares, &slot);
 
 		if (!share)
 			break;
-		quiet = share->quiet_close;
+		plain = share->plain_open;
 		fs_share_put(share);
 	}
-	return quiet;
+	return plain;
 }
 
 static int open_anew(struct fs_server *server, const struct fs_node *node, uint32_t flags)

@@ -48,23 +48,31 @@ void fs_share_put(struct fs_share *share)
 	free(share);
 }
 
-/* The file systems known to have nothing to say when a file is closed. Others may: NFS and FUSE write back then. */
-static bool close_is_quiet(int fd)
+/*
+ * The file systems known to have nothing to say when a file is closed. Others may: NFS and FUSE write back then.
+ * Overlayfs has something to do when a file of a lower layer is opened to be written: it copies it, and cannot once it
+ * is unlinked.
+ */
+static void look_at_file_system(struct fs_share *share, int fd)
 {
 	struct statfs fs;
 
 	if (fstatfs(fd, &fs))
-		return false;
+		return;
 	switch ((unsigned long)fs.f_type) {
 	case EXT4_SUPER_MAGIC:
 	case XFS_SUPER_MAGIC:
 	case BTRFS_SUPER_MAGIC:
 	case ZFS_SUPER_MAGIC:
 	case TMPFS_MAGIC:
+		share->plain_open = true;
+		share->quiet_close = true;
+		break;
 	case OVERLAYFS_SUPER_MAGIC: /* only its upper layer is written, and NFS, for one, cannot be that */
-		return true;
+		share->quiet_close = true;
+		break;
 	default:
-		return false;
+		break;
 	}
 }
 
@@ -130,7 +138,7 @@ int fs_shares_add(struct fs_shares *shares, const char *name, int fd, bool read_
 	share->read_only = read_only;
 	share->mount = mount;
 	share->device = st.st_dev;
-	share->quiet_close = close_is_quiet(taken);
+	look_at_file_system(share, taken);
 	share->fd = take_fd(&taken);
 	atomic_init(&share->references, 1);
 	if (insert(shares, share, err)) {

@@ -27,6 +27,7 @@ struct fs_share {
 	int fd;
 	bool read_only;   /* besides what the mount says */
 	bool quiet_close; /* a local file system: close(2) reports nothing there, so the guest need not ask (FLUSH) */
+	bool plain_open;  /* quiet_close, and it makes no difference when a file is opened: fs_file.c */
 	uint64_t mount, device; /* of its root */
 	mode_t type;            /* S_IFDIR or S_IFREG */
 	atomic_uint references;

@@ -184,3 +184,15 @@ for i in range(900): os.close(os.open("%s/f%d" % (sys.argv[1], i), os.O_CREAT | 
 	assert_equal "$(grep -c '^equal after' <<<"$output")" 2
 	assert_equal "$(md5sum "$DATA/f" | cut -c1-32)" "${lines[-1]}"
 }
+
+@test "a file of an overlay's lower layer can be written after it was unlinked" {
+	mkdir -p "$WORK/disk" "$WORK/lower" "$WORK/upper" "$WORK/work"
+	echo lower >"$WORK/lower/f"
+	mount -t overlay none -o "lowerdir=$WORK/lower,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/disk"
+	share "$WORK/disk" /disk rw
+	script 'exec 3<>/disk/f && rm /disk/f && echo written >&3 && head -c 100 /proc/self/fd/3'
+	run_container
+	assert_status 0
+	assert_output written
+	assert_equal "$(cat "$WORK/lower/f")" lower
+}

@@ -167,9 +167,9 @@ static void without_the_agreement_handle_0_is_none(void **state)
 	uint64_t node = client_find(&c, entry.nodeid, "f");
 	assert_int_equal(client_read(&c, node, 0, 0, 10), EBADF);
 	assert_int_equal(client_open(&c, node, O_RDONLY, &fh), 0);
-	/* Nor is there one on a file system that has something to say at close. */
+	/* Nor is there one on a file system to which it matters when a file is opened. */
 	struct fs_share *share = fs_shares_find(&c.server->shares, "s");
-	share->quiet_close = false;
+	share->plain_open = false;
 	fs_share_put(share);
 	assert_int_equal(client_init_with(&c, ~0u & ~(1u << 31)), 0);
 	assert_int_equal(client_lookup(&c, FS_ROOT_ID, "s", &entry), 0);
