@@ -80,8 +80,11 @@ HOST_REFUSED="linux.namespaces: the host's network cannot be a virtual machine's
 
 @test "python's http.server behind a published port" {
 	DOCKER=python$$
-	# Not `-m http.server`, which looks its own name up first, and nothing in there resolves it.
-	dk run -d --runtime bulkhead --name "$DOCKER" -p 8087:8000 -v "$ROOTFS_DIR/debian:/debian:ro" busybox \
+	# Python is in the image, most of its modules are the host's. Not `-m http.server`, which looks its own name up first,
+	# and nothing in there resolves it.
+	local modules=$(python3 -c 'import os; print(os.path.dirname(os.__file__))')
+	dk run -d --runtime bulkhead --name "$DOCKER" -p 8087:8000 -v "$ROOTFS_DIR/debian:/debian:ro" \
+		-v "$modules:/debian$modules:ro" busybox \
 		chroot /debian python3 -c 'import http.server, os, socketserver
 os.chdir("/etc")
 socketserver.TCPServer(("", 8000), http.server.SimpleHTTPRequestHandler).serve_forever()'
