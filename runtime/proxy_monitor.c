@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
@@ -26,6 +27,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { REASON_MAX = 700, EVENTS_PER_ROUND = 16, KEPT_MAX = 64 };
 
@@ -42,9 +44,48 @@ struct monitor {
 	int code;
 };
 
-static void run_monitor(char **arguments, int event_fd)
+static int write_proc(const char *file, const char *format, unsigned id)
 {
-	struct vmm_event event = { .kind = VMM_EVENT_ERROR };
+	char text[64];
+	int length = snprintf(text, sizeof text, format, id, id);
+	auto_fd int fd = open(file, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, text, (size_t)length) != length ? -1 : 0;
+}
+
+/*
+ * A user who is not root takes the right to make the monitor's jail from a user namespace. The user is the only one in
+ * it, under the same number, so the rights there reach no more files than before; the jail gives them up.
+ */
+static int take_jail_rights(uid_t uid, gid_t gid)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (write_proc("/proc/self/setgroups", "deny", 0) < 0 || write_proc("/proc/self/uid_map", "%u %u 1", uid) < 0 ||
+	    write_proc("/proc/self/gid_map", "%u %u 1", gid) < 0 || syscall(SYS_capget, &header, data) < 0)
+		return -1;
+	/* A number other than 0 keeps nothing over exec but what is ambient. */
+	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+		data[i].inheritable = data[i].permitted;
+	if (syscall(SYS_capset, &header, data) < 0)
+		return -1;
+	for (unsigned capability = 0; capability <= CAP_LAST_CAP; capability++)
+		(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+	return 0;
+}
+
+static void __attribute__((noreturn)) fail(int event_fd, const char *what, const char *object)
+{
+	struct vmm_event event = { .kind = VMM_EVENT_ERROR, .code = (uint32_t)errno };
+
+	snprintf(event.text, sizeof event.text, "%s%s: %s", what, object, strerror(errno));
+	send(event_fd, &event, sizeof event, MSG_NOSIGNAL);
+	_exit(127);
+}
+
+static void run_monitor(char **arguments, int event_fd, uid_t uid, gid_t gid)
+{
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	/* A parent that died before this sends nothing; the monitor looks whether it is there. */
@@ -53,12 +94,11 @@ static void run_monitor(char **arguments, int event_fd)
 	dup2(null_fd, 0);
 	dup2(null_fd, 1);
 	dup2(null_fd, 2);
+	if (uid != 0 && take_jail_rights(uid, gid) < 0)
+		fail(event_fd, "cannot make a user namespace for the monitor's jail", "");
 	signal_reset_all();
 	execv(arguments[0], arguments);
-	event.code = (uint32_t)errno;
-	snprintf(event.text, sizeof event.text, "cannot run the monitor %s: %s", arguments[0], strerror(errno));
-	send(event_fd, &event, sizeof event, MSG_NOSIGNAL);
-	_exit(127);
+	fail(event_fd, "cannot run the monitor ", arguments[0]);
 }
 
 static int by_number(const void *a, const void *b)
@@ -112,10 +152,16 @@ static pid_t fork_monitor(char **arguments, int event_fd, struct err *err)
 	fcntl(event_fd, F_SETFD, 0);
 
 	/* As fork, into a PID namespace: there is no other process that the monitor could name. */
-	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_NEWPID, NULL, NULL, NULL, NULL);
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	int flags = SIGCHLD | CLONE_NEWPID | (uid != 0 ? CLONE_NEWUSER : 0);
+	pid_t pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
 
 	if (pid == 0)
-		run_monitor(all, event_fd);
+		run_monitor(all, event_fd, uid, gid);
+	if (pid < 0 && uid != 0)
+		return err_set_errno(err, "cannot start the monitor in a user namespace, which a user other than root "
+					  "needs for its jail");
 	return pid > 0 ? pid : err_set_errno(err, "cannot start the monitor");
 }
 
@@ -250,7 +296,8 @@ static void note_end(struct monitor *monitor)
 		return;
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		snprintf(monitor->reason, sizeof monitor->reason,
-			 "the monitor was killed for a system call that its jail does not allow (SIGSYS); the host's audit log "
+			 "the monitor was killed for a system call that its jail does not allow (SIGSYS); the host's "
+			 "audit log "
 			 "or `strace -f -p` on the monitor tells which: please report it");
 	else if (WIFSIGNALED(status))
 		snprintf(monitor->reason, sizeof monitor->reason, "the monitor was killed by signal %d",
