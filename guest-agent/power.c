@@ -44,8 +44,11 @@ static void __attribute__((noreturn)) off(const struct agent *agent, enum sandbo
 		ioctl(agent->sandbox_fd, BULKHEAD_IOC_POWER_OFF, &request);
 	/* No device, or it did not take it. A reset, which the monitor sees as the end in any case. */
 	reboot(reason == SANDBOX_OFF_CLEAN ? RB_POWER_OFF : RB_AUTOBOOT);
-	for (;;)
-		pause();
+	/*
+	 * Not allowed to: then this is not the guest's first process but a container's, whose image has named
+	 * /proc/self/exe as the interpreter of a script. For the real one this is a panic, which ends the VM as well.
+	 */
+	_exit(127);
 #endif
 }
 
