@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { MEMORY_RAM = 1, MEMORY_RESERVED = 2 };
+enum { MEMORY_RAM = 1 };
 enum { PRESENT = 1, WRITABLE = 2, LARGE = 0x80, ENTRIES = 512 };
 enum { BOOT_PDPT = BOOT_PML4 + 0x1000, BOOT_PD = BOOT_PML4 + 0x2000, BOOT_END = BOOT_PML4 + 0x3000 };
 
@@ -60,9 +60,11 @@ int boot_params_write(const struct guest_memory *memory, const struct loaded_ima
 	params->hdr.loadflags = LOADED_HIGH;
 	params->hdr.cmd_line_ptr = BOOT_CMDLINE;
 	params->hdr.cmdline_size = BOOT_CMDLINE_MAX;
-	/* Below 640 KiB up to the MP table, then what begins at 1 MiB; between them old adapters would be. */
+	/*
+	 * Below 640 KiB up to the MP table, then what begins at 1 MiB; between them old adapters would be. What is not
+	 * listed is not used; a list of as few entries as possible, for the kernel walks it thousands of times.
+	 */
 	add_range(params, 0, MPTABLE_ADDRESS, MEMORY_RAM);
-	add_range(params, MPTABLE_ADDRESS, MPTABLE_SIZE, MEMORY_RESERVED);
 	add_range(params, LOADER_KERNEL_MIN, memory->ranges[0].size - LOADER_KERNEL_MIN, MEMORY_RAM);
 	if (memory->count > 1)
 		add_range(params, memory->ranges[1].start, memory->ranges[1].size, MEMORY_RAM);

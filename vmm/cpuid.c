@@ -157,8 +157,8 @@ void cpuid_hide_xsave(struct kvm_cpuid2 *cpuid)
 
 		if (entry->function == 0x1)
 			entry->ecx &= ~(BIT(26) | BIT(28)); /* XSAVE, and AVX, which needs it */
-		else if (entry->function == 0xd)
-			entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+		if (entry->function == 0xd)
+			drop_entry(cpuid, i--);
 	}
 }
 

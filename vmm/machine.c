@@ -441,6 +441,7 @@ static int build(struct machine *machine, const struct machine_config *config, s
 struct machine *machine_create(const struct machine_config *config, struct err *err)
 {
 	struct machine *machine = calloc(1, sizeof *machine);
+	int length;
 
 	if (!machine) {
 		err_set(err, ENOMEM, "out of memory");
@@ -452,8 +453,10 @@ struct machine *machine_create(const struct machine_config *config, struct err *
 	pthread_mutex_init(&machine->end_lock, NULL);
 	serial_init(&machine->serial);
 	sandbox_init(&machine->sandbox, &machine->memory);
-	snprintf(machine->cmdline, sizeof machine->cmdline, "%s", config->cmdline);
-	if (strlen(config->cmdline) > BOOT_CMDLINE_MAX)
+	/* A kernel with memory above 4 GiB sets 64 MiB of low memory aside to bounce data in. Our devices take any address. */
+	length = snprintf(machine->cmdline, sizeof machine->cmdline, "%s%s", config->cmdline,
+			  (uint64_t)config->memory_mib << 20 > GUEST_HOLE_START ? " iommu=off" : "");
+	if (length > BOOT_CMDLINE_MAX)
 		err_set(err, E2BIG, "the kernel command line is longer than %d bytes", BOOT_CMDLINE_MAX);
 	else if (!build(machine, config, err)) {
 		machine->loaded_ns = event_now();

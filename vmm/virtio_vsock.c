@@ -36,7 +36,7 @@ enum {
 	 * Linux fills the whole receive queue with buffers of 4 KiB, 8 KiB of its memory each. Streams of 64 MiB take
 	 * as many instructions with 16 entries as with 256, so this is for slow wake-ups only.
 	 */
-	QUEUE_SIZE = 64,
+	QUEUE_SIZE = 32,
 	/* Per dispatch. */
 	RX_BUDGET = 32,
 	TX_BUDGET = 32,

@@ -107,8 +107,7 @@ static void test_cpuid_xsave_can_be_hidden(void **state)
 	cpuid_hide_xsave(cpuid);
 	assert_int_equal(cpuid->entries[0].ecx, 0xffffffff & ~(1u << 26 | 1u << 28));
 	assert_int_equal(cpuid->entries[0].edx, 0xffffffff);
-	assert_int_equal(cpuid->entries[1].eax | cpuid->entries[1].ebx | cpuid->entries[1].ecx, 0);
-	assert_int_equal(cpuid->entries[2].eax | cpuid->entries[2].ebx, 0);
+	assert_int_equal(cpuid->nent, 1);
 	free(cpuid);
 }
 
