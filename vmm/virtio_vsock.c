@@ -38,8 +38,8 @@ enum {
 	 */
 	QUEUE_SIZE = 32,
 	/* Per dispatch. */
-	RX_BUDGET = 32,
-	TX_BUDGET = 32,
+	RX_BUDGET = 16,
+	TX_BUDGET = 16,
 	ACCEPT_BUDGET = 8,
 	/*
 	 * RSTs that are owed. Each packet of the guest makes at most one; beyond RSTS_GUEST_MAX it has to wait. On the

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 enum { RX, TX };
-enum { CID = 42, PORT = 1024, RX_BUFFER = 4096 + VSOCK_HEADER_SIZE, QUEUE = 64, PROGRAMS = 320 };
+enum { CID = 42, PORT = 1024, RX_BUFFER = 4096 + VSOCK_HEADER_SIZE, QUEUE = 32, PROGRAMS = 320 };
 
 struct packet {
 	struct vsock_header header;
