@@ -32,7 +32,7 @@ static const struct {
 	{ "/run", "tmpfs", "tmpfs", "nosuid,nodev,mode=755" },
 };
 
-static const char *const namespaces[] = { "pid", "ipc", "uts", "mount", "cgroup" };
+static const char *const namespaces[] = { "pid", "network", "ipc", "uts", "mount", "cgroup" };
 
 static struct json_object *string(const char *text)
 {

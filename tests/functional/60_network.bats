@@ -112,12 +112,12 @@ bulk() {
 	start_detached
 	wait_for ready
 	local sum=$(md5sum <"$WORK/data") try
-	for try in $(seq 50); do timeout 100 nc -N 10.99.0.2 7 <"$WORK/data" && break; read -rt 0.1 <> <(:) || true; done
+	for try in $(seq 50); do timeout 300 nc -N 10.99.0.2 7 <"$WORK/data" && break; read -rt 0.1 <> <(:) || true; done
 	wait_for received
 	run cat "$WORK/out"
 	assert_output "$sum"
 	for try in $(seq 50); do
-		[ "$(timeout 100 nc -d 10.99.0.2 8 | tee "$WORK/back" | wc -c)" = 0 ] || break
+		[ "$(timeout 300 nc -d 10.99.0.2 8 | tee "$WORK/back" | wc -c)" = 0 ] || break
 		read -rt 0.1 <> <(:) || true
 	done
 	assert_equal "$(md5sum <"$WORK/back")" "$sum"

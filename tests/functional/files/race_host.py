@@ -19,6 +19,15 @@ def attempt(call, *args):
         pass
 
 
+def make_in(name):
+    """Not through a link of that name, which the guest may have put there: it would be us who leave the share."""
+    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.mkdir("in", dir_fd=fd)
+    finally:
+        os.close(fd)
+
+
 def main():
     base = sys.argv[1]
     share, outside, elsewhere = base + "/share", base + "/outside", base + "/elsewhere"
@@ -26,7 +35,7 @@ def main():
     while not os.path.exists(share + "/stop"):
         name = share + "/" + rng.choice(("a", "b", "d", "swap", "mid", "x"))
         attempt(os.mkdir, name)
-        attempt(os.mkdir, name + "/in")
+        attempt(make_in, name)
         attempt(os.rename, name, elsewhere + "/moved")
         attempt(os.symlink, outside, name)
         attempt(os.symlink, "secret", name + "-file")
