@@ -297,8 +297,7 @@ static void note_end(struct monitor *monitor)
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		snprintf(monitor->reason, sizeof monitor->reason,
 			 "the monitor was killed for a system call that its jail does not allow (SIGSYS); the host's "
-			 "audit log "
-			 "or `strace -f -p` on the monitor tells which: please report it");
+			 "audit log or `strace -f -p` on the monitor tells which: please report it");
 	else if (WIFSIGNALED(status))
 		snprintf(monitor->reason, sizeof monitor->reason, "the monitor was killed by signal %d",
 			 WTERMSIG(status));

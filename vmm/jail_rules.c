@@ -77,8 +77,8 @@ static const struct jail_rule loop[] = {
 	ALLOW(statx),         /* the same */
 	ALLOW(fstatfs),       /* its file system */
 	/* interrupts; doorbells and interrupts of such a device; its tap; vhost-net */
-	ONE_OF(ioctl, 1, KVM_IRQ_LINE, KVM_IOEVENTFD, KVM_IRQFD, TUNSETVNETHDRSZ, TUNSETVNETLE, VHOST_SET_OWNER, VHOST_GET_FEATURES,
-	       NET_REQUESTS),
+	ONE_OF(ioctl, 1, KVM_IRQ_LINE, KVM_IOEVENTFD, KVM_IRQFD, TUNSETVNETHDRSZ, TUNSETVNETLE, VHOST_SET_OWNER,
+	       VHOST_GET_FEATURES, NET_REQUESTS),
 };
 
 static const struct jail_rule vcpu[] = {

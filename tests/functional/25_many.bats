@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Takes minutes.
 # Many containers, in turn and at once, and kill -9 of every process at every stage of create: nothing is left behind.
 
 load helpers

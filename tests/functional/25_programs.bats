@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Takes minutes.
 # Real programs over shares: what people do with files in containers, start to end, and the host finds what it should.
 
 load helpers

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Takes minutes.
 # Files over shares when it gets hard: random work against a copy, races with the host, many files, bounds, locks.
 
 load helpers

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Takes minutes.
 # Docker with --runtime bulkhead: the quick-start, and what people do next.
 
 load helpers

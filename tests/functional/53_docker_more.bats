@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Takes minutes.
 # Docker with bulkhead as the default runtime: builds, privileged containers, the host's namespaces, and that dockerd
 # never has to use force.
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Takes minutes.
 # Podman, what people do after the first containers: volumes and cp, pods, builds, user namespaces, top.
 
 load helpers

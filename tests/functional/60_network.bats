@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# Takes minutes.
 # The network of a container is the one its engine gave it: by hand with a veth and a bridge, then with the engines.
 
 load helpers
