@@ -167,7 +167,7 @@ PY
 	script 'trap "echo caught; exit 3" TERM; echo ready; while :; do sleep 0.1; done'
 	"$BULKHEAD" run --bundle "$BUNDLE" "$ID" >"$WORK/out" 2>&1 3>&- &
 	local pid=$! try
-	for try in $(seq 100); do grep -q ready "$WORK/out" && break; sleep 0.2; done
+	for try in $(seq 300); do grep -q ready "$WORK/out" && break; sleep 0.2; done
 	kill -TERM "$pid"
 	local result=0
 	wait "$pid" || result=$?

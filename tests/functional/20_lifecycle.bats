@@ -18,7 +18,7 @@ start_detached() {
 status_of() { bh state "$ID" | jq -r .status; }
 wait_status() {
 	local try
-	for try in $(seq 100); do
+	for try in $(seq 300); do
 		[ "$(status_of)" = "$1" ] && return 0
 		sleep 0.1
 	done
@@ -234,7 +234,7 @@ print(out.decode())
 PY
 	RECEIVER=$!
 	local try
-	for try in $(seq 100); do [ -S "$1" ] && return 0; sleep 0.1; done
+	for try in $(seq 300); do [ -S "$1" ] && return 0; sleep 0.1; done
 	return 1
 }
 
@@ -353,7 +353,7 @@ PY
 @test "delete --force of a container that is being created ends both" {
 	"$BULKHEAD" create --bundle "$BUNDLE" "$ID" </dev/null >"$WORK/out" 2>"$WORK/err" 3>&- &
 	local pid=$! try
-	for try in $(seq 100); do [ -S "$STATE_ROOT/$ID/vsock.sock" ] && break; sleep 0.02; done
+	for try in $(seq 500); do [ -S "$STATE_ROOT/$ID/vsock.sock" ] && break; sleep 0.02; done
 	bh delete --force "$ID"
 	local status=0
 	wait "$pid" || status=$?

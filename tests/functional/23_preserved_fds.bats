@@ -48,7 +48,7 @@ teardown() { bundle_teardown; }
 	mkfifo "$WORK/fifo"
 	bh exec --detach --preserve-fds 1 "$ID" sh -c 'echo later >&3' 3>"$WORK/three" </dev/null >/dev/null 2>&1
 	local try
-	for try in $(seq 100); do [ -s "$WORK/three" ] && break; sleep 0.1; done
+	for try in $(seq 300); do [ -s "$WORK/three" ] && break; sleep 0.1; done
 	assert_equal "$(cat "$WORK/three")" later
 }
 

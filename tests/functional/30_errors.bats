@@ -152,7 +152,7 @@ wait_stopped() {
 	script 'echo up; sleep 1000'
 	"$BULKHEAD" run --bundle "$BUNDLE" "$ID" >"$WORK/out" 2>"$WORK/err" 3>&- &
 	local pid=$! try
-	for try in $(seq 100); do grep -q up "$WORK/out" && break; sleep 0.2; done
+	for try in $(seq 300); do grep -q up "$WORK/out" && break; sleep 0.2; done
 	pkill -KILL -x bulkhead-vmm
 	local result=0
 	wait "$pid" || result=$?

@@ -58,7 +58,7 @@ start_detached() {
 # Until the container has written its mark.
 wait_for() {
 	local try
-	for try in $(seq 100); do
+	for try in $(seq 400); do
 		grep -q "$1" "$WORK/out" && return 0
 		read -rt 0.1 <> <(:) || true
 	done

@@ -79,7 +79,7 @@ PYTHON
 # Until file $2 (the container's output) has a line with $1.
 wait_for() {
 	local try
-	for try in $(seq 150); do
+	for try in $(seq 400); do
 		grep -q "$1" "${2:-$WORK/out}" && return 0
 		read -rt 0.1 <> <(:) || true
 	done

@@ -69,7 +69,7 @@ threads() {
 	gdb -batch -ex 'call (int)getppid()' "$(command -v bulkhead | sed s,bin/bulkhead,libexec/bulkhead/bulkhead-vmm,)" "$MONITOR" \
 		>"$WORK/gdb" 2>&1 || true
 	local try
-	for try in $(seq 100); do
+	for try in $(seq 300); do
 		[ "$(bh state "$ID" | jq -r .status)" = stopped ] && break
 		sleep 0.1
 	done
