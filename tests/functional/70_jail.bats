@@ -63,19 +63,3 @@ threads() {
 		esac
 	done
 }
-
-@test "a monitor that its jail kills is named, and nothing is left of it" {
-	# As code would that an attacker got to run: by a call that the main thread has no rule for.
-	gdb -batch -ex 'call (int)getppid()' "$(command -v bulkhead | sed s,bin/bulkhead,libexec/bulkhead/bulkhead-vmm,)" "$MONITOR" \
-		>"$WORK/gdb" 2>&1 || true
-	local try
-	for try in $(seq 300); do
-		[ "$(bh state "$ID" | jq -r .status)" = stopped ] && break
-		sleep 0.1
-	done
-	assert_equal "$(bh state "$ID" | jq -r .status)" stopped
-	run cat "$WORK/gdb" "/run/bulkhead/$ID/log"
-	assert_output 'SIGSYS'
-	assert_output 'a system call that its jail does not allow'
-	bh delete "$ID"
-}
