@@ -14,8 +14,6 @@ enum { MEMORY_RAM = 1 };
 enum { PRESENT = 1, WRITABLE = 2, LARGE = 0x80, ENTRIES = 512 };
 enum { BOOT_PDPT = BOOT_PML4 + 0x1000, BOOT_PD = BOOT_PML4 + 0x2000, BOOT_END = BOOT_PML4 + 0x3000 };
 
-#define LARGE_PAGE (2ull << 20)
-
 /* Flat, as the selectors of boot_params.h say: 64-bit code, data (Intel SDM volume 3, 3.4.5). */
 static const uint64_t descriptors[BOOT_GDT_SIZE / 8] = { 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff };
 
@@ -32,12 +30,12 @@ static void map_first_gib(const struct guest_memory *memory)
 	*(uint64_t *)at(memory, BOOT_PML4) = BOOT_PDPT | PRESENT | WRITABLE;
 	*(uint64_t *)at(memory, BOOT_PDPT) = BOOT_PD | PRESENT | WRITABLE;
 	for (unsigned i = 0; i < ENTRIES; i++)
-		directory[i] = i * LARGE_PAGE | PRESENT | WRITABLE | LARGE;
+		directory[i] = i * GUEST_HUGE_PAGE | PRESENT | WRITABLE | LARGE;
 }
 
-static void add_range(struct boot_params *params, uint64_t start, uint64_t size, uint32_t type)
+static void add_memory(struct boot_params *params, uint64_t start, uint64_t size)
 {
-	params->e820_table[params->e820_entries++] = (struct boot_e820_entry){ start, size, type };
+	params->e820_table[params->e820_entries++] = (struct boot_e820_entry){ start, size, MEMORY_RAM };
 }
 
 int boot_params_write(const struct guest_memory *memory, const struct loaded_image *initrd, const char *cmdline,
@@ -64,10 +62,10 @@ int boot_params_write(const struct guest_memory *memory, const struct loaded_ima
 	 * Below 640 KiB up to the MP table, then what begins at 1 MiB; between them old adapters would be. What is not
 	 * listed is not used; a list of as few entries as possible, for the kernel walks it thousands of times.
 	 */
-	add_range(params, 0, MPTABLE_ADDRESS, MEMORY_RAM);
-	add_range(params, LOADER_KERNEL_MIN, memory->ranges[0].size - LOADER_KERNEL_MIN, MEMORY_RAM);
+	add_memory(params, 0, MPTABLE_ADDRESS);
+	add_memory(params, LOADER_KERNEL_MIN, memory->ranges[0].size - LOADER_KERNEL_MIN);
 	if (memory->count > 1)
-		add_range(params, memory->ranges[1].start, memory->ranges[1].size, MEMORY_RAM);
+		add_memory(params, memory->ranges[1].start, memory->ranges[1].size);
 	if (initrd) {
 		/* Low memory ends below 4 GiB, so 32 bits hold both. */
 		params->hdr.ramdisk_image = (uint32_t)initrd->start;

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE (2ull << 20)
 #define SIZE_LIMIT (1ull << 40) /* far above any host we know, far below where the sums here could wrap */
 
 static const uint64_t first_given[] = { 0, 8ull << 20 };
@@ -21,26 +20,26 @@ static const uint64_t first_given[] = { 0, 8ull << 20 };
  */
 static void choose_page_size(const struct guest_range *range, uint64_t total, bool is_last)
 {
-	uint64_t array = (total / 64 + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	uint64_t array = (total / 64 + GUEST_HUGE_PAGE - 1) & ~(GUEST_HUGE_PAGE - 1);
 
 	madvise(range->host, range->size, MADV_NOHUGEPAGE);
 	for (unsigned i = 0; i < sizeof first_given / sizeof *first_given; i++)
-		if (range->start <= first_given[i] && range->size >= first_given[i] - range->start + HUGE_PAGE)
-			madvise(range->host + (first_given[i] - range->start), HUGE_PAGE, MADV_HUGEPAGE);
-	if (is_last && range->size >= array + 2 * HUGE_PAGE)
-		madvise(range->host + range->size - HUGE_PAGE - array, array, MADV_HUGEPAGE);
+		if (range->start <= first_given[i] && range->size >= first_given[i] - range->start + GUEST_HUGE_PAGE)
+			madvise(range->host + (first_given[i] - range->start), GUEST_HUGE_PAGE, MADV_HUGEPAGE);
+	if (is_last && range->size >= array + 2 * GUEST_HUGE_PAGE)
+		madvise(range->host + range->size - GUEST_HUGE_PAGE - array, array, MADV_HUGEPAGE);
 }
 
 /* The host address is aligned to huge pages like the guest's, so that the one can be the other. */
 static int add_range(struct guest_memory *memory, uint64_t start, uint64_t size, struct err *err)
 {
-	uint64_t room = size + HUGE_PAGE, before, after;
+	uint64_t room = size + GUEST_HUGE_PAGE, before, after;
 	uint8_t *map = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (map == MAP_FAILED)
 		return err_set_errno(err, "cannot map %llu MiB of guest memory", (unsigned long long)(size >> 20));
-	before = -(uintptr_t)map & (HUGE_PAGE - 1);
-	after = HUGE_PAGE - before;
+	before = -(uintptr_t)map & (GUEST_HUGE_PAGE - 1);
+	after = GUEST_HUGE_PAGE - before;
 	/* What is left over at both ends goes back: right before and behind guest memory there is nothing. */
 	if (before)
 		munmap(map, before);
@@ -55,7 +54,7 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *
 	uint64_t low = size < GUEST_HOLE_START ? size : GUEST_HOLE_START;
 
 	*memory = (struct guest_memory){ 0 };
-	if (!size || size % HUGE_PAGE || size > SIZE_LIMIT)
+	if (!size || size % GUEST_HUGE_PAGE || size > SIZE_LIMIT)
 		return err_set(err, EINVAL, "guest memory of %llu bytes: not a multiple of 2 MiB, or too large",
 			       (unsigned long long)size);
 	if (add_range(memory, 0, low, err))

@@ -19,6 +19,7 @@ struct err;
 #define GUEST_HOLE_START 0xc0000000ull /* devices live between here and 4 GiB */
 #define GUEST_HOLE_END 0x100000000ull
 #define GUEST_PAGE 4096ull
+#define GUEST_HUGE_PAGE (2ull << 20) /* also what the memory's size and alignment are multiples of */
 
 struct guest_range {
 	uint64_t start; /* guest physical */

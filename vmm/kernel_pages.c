@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/kernel_pages.h"
 
+#include "vmm/guest_memory.h"
+
 #include <unistd.h>
 
 enum { SECTIONS_MAX = 128 };
 
 static void mark(struct kernel_pages *pages, uint64_t start, uint64_t length)
 {
-	uint64_t limit = KERNEL_PAGES_COUNT * KERNEL_PAGE;
+	uint64_t limit = KERNEL_PAGES_COUNT * GUEST_HUGE_PAGE;
 	uint64_t end = start >= limit ? start : length > limit - start ? limit : start + length;
 
 	while (start < end) {
-		uint64_t next = (start / KERNEL_PAGE + 1) * KERNEL_PAGE;
-		uint32_t *written = &pages->written[start / KERNEL_PAGE];
+		uint64_t next = (start / GUEST_HUGE_PAGE + 1) * GUEST_HUGE_PAGE;
+		uint32_t *written = &pages->written[start / GUEST_HUGE_PAGE];
 		uint64_t sum = *written + ((next < end ? next : end) - start);
 
 		/* Sections of a broken file may overlap. */
-		*written = (uint32_t)(sum < KERNEL_PAGE ? sum : KERNEL_PAGE);
+		*written = (uint32_t)(sum < GUEST_HUGE_PAGE ? sum : GUEST_HUGE_PAGE);
 		start = next;
 	}
 }
@@ -52,7 +54,7 @@ void kernel_pages_find(int fd, const Elf64_Ehdr *header, const Elf64_Phdr *segme
 
 bool kernel_pages_is_written(const struct kernel_pages *pages, uint64_t address)
 {
-	uint64_t index = address / KERNEL_PAGE;
+	uint64_t index = address / GUEST_HUGE_PAGE;
 
-	return index < KERNEL_PAGES_COUNT && pages->written[index] >= KERNEL_PAGE / 2;
+	return index < KERNEL_PAGES_COUNT && pages->written[index] >= GUEST_HUGE_PAGE / 2;
 }

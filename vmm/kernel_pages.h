@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 enum { KERNEL_PAGES_COUNT = 64 }; /* no kernel of ours reaches beyond 128 MiB; what does is mapped */
-#define KERNEL_PAGE (2ull << 20)
 
 struct kernel_pages {
 	uint32_t written[KERNEL_PAGES_COUNT]; /* bytes of each 2 MiB, from guest address 0 on */

@@ -112,7 +112,7 @@ static int place_segment(const struct guest_memory *memory, int fd, const Elf64_
 		uint64_t address = segment->p_paddr + done, left = segment->p_filesz - done;
 		int failed;
 
-		step = KERNEL_PAGE - address % KERNEL_PAGE;
+		step = GUEST_HUGE_PAGE - address % GUEST_HUGE_PAGE;
 		if (step > left)
 			step = left;
 		failed = kernel_pages_is_written(pages, address) ?
@@ -128,11 +128,11 @@ static int place_segment(const struct guest_memory *memory, int fd, const Elf64_
 /* Before anything is placed: a mapping of a file has no huge pages. */
 static void ask_for_huge_pages(const struct guest_memory *memory, const struct kernel_pages *pages)
 {
-	for (uint64_t address = 0; address < KERNEL_PAGES_COUNT * KERNEL_PAGE; address += KERNEL_PAGE) {
-		void *host = guest_memory_at(memory, address, KERNEL_PAGE);
+	for (uint64_t address = 0; address < KERNEL_PAGES_COUNT * GUEST_HUGE_PAGE; address += GUEST_HUGE_PAGE) {
+		void *host = guest_memory_at(memory, address, GUEST_HUGE_PAGE);
 
 		if (host && kernel_pages_is_written(pages, address))
-			madvise(host, KERNEL_PAGE, MADV_HUGEPAGE);
+			madvise(host, GUEST_HUGE_PAGE, MADV_HUGEPAGE);
 	}
 }
 
