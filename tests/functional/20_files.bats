@@ -20,11 +20,6 @@ teardown() {
 	bundle_teardown
 }
 
-share() { # SOURCE DESTINATION OPTION
-	config --arg source "$1" --arg at "$2" --arg option "$3" \
-		'.mounts += [{"destination": $at, "type": "bind", "source": $source, "options": ["rbind", $option]}]'
-}
-
 @test "file operations give what they give on the host's ext4" {
 	truncate -s 1G "$WORK/image"
 	mkfs.ext4 -q "$WORK/image"

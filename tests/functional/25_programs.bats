@@ -18,10 +18,6 @@ setup() {
 }
 teardown() { bundle_teardown; }
 
-share() { # SOURCE DESTINATION OPTION
-	config --arg source "$1" --arg at "$2" --arg option "$3" \
-		'.mounts += [{"destination": $at, "type": "bind", "source": $source, "options": ["rbind", $option]}]'
-}
 memory() { config --arg mib "$1" '.annotations["io.bulkhead.memory-mib"] = $mib'; }
 
 # A folder's contents, names and what is in them, as one line each.

@@ -20,11 +20,6 @@ teardown() {
 	bundle_teardown
 }
 
-share() { # SOURCE DESTINATION OPTION
-	config --arg source "$1" --arg at "$2" --arg option "$3" \
-		'.mounts += [{"destination": $at, "type": "bind", "source": $source, "options": ["rbind", $option]}]'
-}
-
 @test "random changes of a file on ext4 give what they should" {
 	truncate -s 200M "$WORK/image"
 	mkfs.ext4 -q "$WORK/image"

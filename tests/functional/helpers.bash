@@ -57,6 +57,12 @@ config() {
 	jq "$@" "$BUNDLE/config.json" >"$BUNDLE/config.new" && mv "$BUNDLE/config.new" "$BUNDLE/config.json"
 }
 
+# A folder or file of the host's in the container, recursively.
+share() { # SOURCE DESTINATION OPTION
+	config --arg source "$1" --arg at "$2" --arg option "$3" \
+		'.mounts += [{"destination": $at, "type": "bind", "source": $source, "options": ["rbind", $option]}]'
+}
+
 # The container's command as a shell script.
 script() { config --arg text "$1" '.process.args = ["/bin/sh", "-c", $text]'; }
 

@@ -15,6 +15,7 @@
  */
 #include "common/err.h"
 #include "common/log.h"
+#include "tests/fuzz/fuse_seen.h"
 #include "vmm/fs_abi.h"
 #include "vmm/fs_server.h"
 
@@ -32,15 +33,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { NODES = 15, HANDLES = 16, RECORDS_MAX = 200 };
-
 static struct fs_server *server;
 static struct fs_worker worker;
 static int base_fd = -1, share_fd = -1, null_fd = -1;
 static char base[64];
 static struct stat secret;
-static uint64_t nodes[NODES], handles[HANDLES];
-static unsigned nodes_found, handles_found;
 
 static void put_file(int dir, const char *name, const char *text)
 {
@@ -164,37 +161,13 @@ static void send(uint8_t *request, size_t length, size_t room)
 		return;
 
 	struct fuse_out_header header;
-	struct fuse_entry_out entry;
-	struct fuse_open_out open_out;
-	const uint8_t *body = reply + sizeof header;
 
 	assert(written >= sizeof header);
 	memcpy(&header, reply, sizeof header);
 	assert(header.len == written && header.unique == unique && header.error <= 0 && header.error > -512);
 	if (header.error)
 		return;
-	memcpy(&entry, body, sizeof entry);
-	switch (opcode) {
-	case FUSE_CREATE:
-	case FUSE_TMPFILE:
-		body += sizeof entry;
-		/* fall through */
-	case FUSE_OPEN:
-	case FUSE_OPENDIR:
-		memcpy(&open_out, body, sizeof open_out);
-		handles[handles_found++ % HANDLES] = open_out.fh;
-		if (opcode == FUSE_OPEN || opcode == FUSE_OPENDIR)
-			break;
-		/* fall through */
-	case FUSE_LOOKUP:
-	case FUSE_MKNOD:
-	case FUSE_MKDIR:
-	case FUSE_SYMLINK:
-		nodes[nodes_found++ % NODES] = entry.nodeid;
-		break;
-	default:
-		break;
-	}
+	note_reply(opcode, reply + sizeof header);
 }
 
 static void one_record(const uint8_t *head, const uint8_t *args, size_t length)

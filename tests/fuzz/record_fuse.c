@@ -7,6 +7,7 @@
  */
 #include "common/err.h"
 #include "common/log.h"
+#include "tests/fuzz/fuse_seen.h"
 #include "vmm/fs_abi.h"
 #include "vmm/fs_server.h"
 
@@ -22,11 +23,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* As in fuzz_fuse.c. */
-enum { NODES = 15, HANDLES = 16, RECORDS_MAX = 200, ARGS_MAX = 255, FIX_HANDLE = 1, FIX_NODE = 2 };
+enum { ARGS_MAX = 255, FIX_HANDLE = 1, FIX_NODE = 2 };
 
-static uint64_t nodes[NODES], handles[HANDLES];
-static unsigned nodes_found, handles_found, records;
+static unsigned records;
 static uint8_t in[FS_WRITE_MAX + 8192], out[FS_WRITE_MAX + 8192];
 static FILE *record_file;
 
@@ -108,36 +107,6 @@ static void record(const struct fuse_in_header *header, const uint8_t *args, siz
 	fwrite(head, sizeof head, 1, record_file);
 	fwrite(copy, length, 1, record_file);
 	records++;
-}
-
-/* The lists of nodes and handles that fuzz_fuse.c will have after the same reply. */
-static void note_reply(uint32_t opcode, const uint8_t *body)
-{
-	struct fuse_entry_out entry;
-	struct fuse_open_out opened;
-
-	memcpy(&entry, body, sizeof entry);
-	switch (opcode) {
-	case FUSE_CREATE:
-	case FUSE_TMPFILE:
-		body += sizeof entry;
-		/* fall through */
-	case FUSE_OPEN:
-	case FUSE_OPENDIR:
-		memcpy(&opened, body, sizeof opened);
-		handles[handles_found++ % HANDLES] = opened.fh;
-		if (opcode == FUSE_OPEN || opcode == FUSE_OPENDIR)
-			break;
-		/* fall through */
-	case FUSE_LOOKUP:
-	case FUSE_MKNOD:
-	case FUSE_MKDIR:
-	case FUSE_SYMLINK:
-		nodes[nodes_found++ % NODES] = entry.nodeid;
-		break;
-	default:
-		break;
-	}
 }
 
 static void answer(struct fs_worker *worker, int fuse, size_t length)
