@@ -25,6 +25,30 @@ static const char *const level_names[LOG_LEVEL_COUNT] = {
 	[LOG_DEBUG] = "debug",
 };
 
+/* What users write and read; a line's own "warning" is what engines know. */
+static const char *const setting_names[LOG_LEVEL_COUNT] = {
+	[LOG_ERROR] = "error",
+	[LOG_WARN] = "warn",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+};
+
+const char *log_level_name(enum log_level level)
+{
+	return setting_names[level];
+}
+
+bool log_level_parse(const char *name, enum log_level *out)
+{
+	for (int level = 0; level < LOG_LEVEL_COUNT; level++) {
+		if (strcmp(name, setting_names[level]) == 0) {
+			*out = (enum log_level)level;
+			return true;
+		}
+	}
+	return false;
+}
+
 void log_setup(const char *program, int fd, enum log_format format, enum log_level level)
 {
 	logger.program = program;

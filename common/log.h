@@ -21,6 +21,10 @@ enum log_format { LOG_TEXT, LOG_JSON };
  */
 void log_setup(const char *program, int fd, enum log_format format, enum log_level level);
 
+/* error, warn, info or debug; false for any other name. */
+const char *log_level_name(enum log_level level);
+bool log_level_parse(const char *name, enum log_level *out);
+
 bool log_is_enabled(enum log_level level);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

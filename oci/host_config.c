@@ -34,6 +34,7 @@ static struct oci_host_config *make_defaults(void)
 	config->max_vcpus = cpus < 1 ? 1 : cpus > OCI_VM_VCPUS_MAX ? OCI_VM_VCPUS_MAX : (uint32_t)cpus;
 	config->max_memory_mib = UINT32_MAX;
 	config->vhost_net = true;
+	config->log_level = LOG_INFO;
 	if (sysinfo(&info) == 0 && (uint64_t)info.totalram * info.mem_unit >> 20 < UINT32_MAX)
 		config->max_memory_mib = (uint32_t)((uint64_t)info.totalram * info.mem_unit >> 20);
 	return config;
@@ -108,7 +109,7 @@ static int parse_annotations(const struct oci_json *document, struct oci_host_co
 
 static int parse_document(const struct oci_json *document, struct oci_host_config *out, struct err *err)
 {
-	uint64_t level = LOG_INFO;
+	uint64_t level = out->log_level;
 
 	if (refuse_unknown(document, err) < 0 || parse_file(document, "kernel", &out->kernel, err) < 0 ||
 	    parse_file(document, "initrd", &out->initrd, err) < 0 ||
@@ -123,7 +124,6 @@ static int parse_document(const struct oci_json *document, struct oci_host_confi
 	    parse_annotations(document, out, err) < 0 || oci_json_bool(document, "vhost_net", &out->vhost_net, err) < 0)
 		return -1;
 	int found = oci_name_parse(document, "log_level", levels, &level, err);
-	out->has_log_level = found > 0;
 	out->log_level = (enum log_level)level;
 	if (out->default_memory_mib > out->max_memory_mib || out->default_vcpus > out->max_vcpus)
 		return oci_json_refuse(document, err, "a default is above its maximum");

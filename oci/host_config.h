@@ -30,8 +30,7 @@ struct oci_host_config {
 	uint32_t default_vcpus, max_vcpus;
 	struct oci_strings allowed_annotations;
 	bool vhost_net; /* packets go through /dev/vhost-net where there is one */
-	bool has_log_level;
-	enum log_level log_level;
+	enum log_level log_level; /* of monitors */
 };
 
 /* A missing file gives the defaults; `max_` defaults are this machine's memory and CPUs. */

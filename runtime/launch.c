@@ -162,6 +162,7 @@ int launch_open_guest(struct launch *launch, const struct paths *paths, const st
 	}
 	if (config && config->vm.initrd)
 		initrd = config->vm.initrd;
+	launch->log_level = host->log_level;
 	launch->kvm_fd = launch_open_kvm(err);
 	if (launch->kvm_fd < 0)
 		return -1;
@@ -276,8 +277,8 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 		add(&a, "--share");
 		add(&a, "%s", launch->shares[i].argument);
 	}
-	if (debug)
-		add(&a, "--debug");
+	add(&a, "--log-level");
+	add(&a, "%s", log_level_name(debug ? LOG_DEBUG : launch->log_level));
 	if (a.max == 0) {
 		free(pointers);
 		return err_set(err, E2BIG, "too many arguments for the monitor");

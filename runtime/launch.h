@@ -7,6 +7,8 @@
 #ifndef BULKHEAD_RUNTIME_LAUNCH_H
 #define BULKHEAD_RUNTIME_LAUNCH_H
 
+#include "common/log.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +26,7 @@ struct launch {
 	int log_fd;
 	uint32_t memory_mib, vcpus;
 	const char *file_cache; /* oci/file_cache.h; NULL: the monitor's default */
+	enum log_level log_level; /* of the monitor, as the host's configuration says */
 	char *cmdline;
 	struct launch_share {
 		char *argument; /* NAME=FD[,ro] */

@@ -29,7 +29,7 @@ enum { MEMORY_MIB_MAX = 1 << 20 };
 struct arguments {
 	struct machine_config machine;
 	int log_fd;
-	bool debug;
+	enum log_level log_level;
 };
 
 static int parse_number(const char *text, int low, int high, int *out, struct err *err)
@@ -100,6 +100,11 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		config->cmdline = value;
 		return 0;
 	}
+	if (!strcmp(name, "--log-level")) {
+		return log_level_parse(value, &arguments->log_level)
+			       ? 0
+			       : err_set(err, EINVAL, "'%s' is not error, warn, info or debug", value);
+	}
 	if (!strcmp(name, "--memory-mib")) {
 		if (parse_number(value, 2, MEMORY_MIB_MAX, &number, err))
 			return -1;
@@ -125,10 +130,6 @@ static int parse(char **argv, struct arguments *arguments, struct err *first)
 		const char *name = *argv;
 		struct err err = ERR_INIT;
 
-		if (!strcmp(name, "--debug")) {
-			arguments->debug = true;
-			continue;
-		}
 		if (!argv[1])
 			err_set(&err, EINVAL, "%s: a value is missing, or the option is unknown", name);
 		else if (parse_option(name, *++argv, arguments, &err))
@@ -201,6 +202,7 @@ int main(int argc, char **argv)
 			.memory_mib = 128, .vcpus = 1, .cmdline = "", .file_cache = &fs_caching_auto,
 		},
 		.log_fd = STDERR_FILENO,
+		.log_level = LOG_INFO,
 	};
 	struct err err = ERR_INIT;
 
@@ -211,7 +213,7 @@ int main(int argc, char **argv)
 		tell_error(arguments.machine.event_fd, &err);
 		return EXIT_USAGE;
 	}
-	log_setup("bulkhead-vmm", arguments.log_fd, LOG_TEXT, arguments.debug ? LOG_DEBUG : LOG_INFO);
+	log_setup("bulkhead-vmm", arguments.log_fd, LOG_TEXT, arguments.log_level);
 	if (!run(&arguments, &err))
 		return EXIT_ENDED;
 	tell_error(arguments.machine.event_fd, &err);

@@ -229,6 +229,19 @@ static void test_log_limit_stops_a_flood(void **state)
 	assert_true(log_limit_allows(&limit, 5));
 }
 
+static void test_log_level_has_a_name_and_back(void **state)
+{
+	enum log_level level = LOG_ERROR;
+
+	(void)state;
+	for (int i = 0; i < LOG_LEVEL_COUNT; i++) {
+		assert_true(log_level_parse(log_level_name((enum log_level)i), &level));
+		assert_int_equal(level, i);
+	}
+	assert_false(log_level_parse("warning", &level));
+	assert_false(log_level_parse("", &level));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -246,6 +259,7 @@ int main(void)
 		TEST(test_log_guest_text_is_limited),
 		TEST(test_log_guest_text_as_json_is_json),
 		TEST(test_log_limit_stops_a_flood),
+		TEST(test_log_level_has_a_name_and_back),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

@@ -195,6 +195,7 @@ static struct oci_host_config *make_host(void)
 	assert_int_equal(oci_host_config_load("/no/such/bulkhead.json", &host, &err), 0);
 	assert_int_equal(host->default_memory_mib, 512);
 	assert_int_equal(host->default_vcpus, 1);
+	assert_int_equal(host->log_level, LOG_INFO);
 	/* This machine's numbers would make the tables below depend on it. */
 	host->max_memory_mib = 4095;
 	host->max_vcpus = 8;
@@ -352,9 +353,30 @@ static void host_config_members_are_read(void **state)
 	assert_int_equal(host->default_vcpus, 2);
 	assert_int_equal(host->max_vcpus, 4);
 	assert_int_equal(host->allowed_annotations.count, 1);
-	assert_true(host->has_log_level);
 	assert_int_equal(host->log_level, LOG_DEBUG);
 	oci_host_config_destroy(host);
+}
+
+/* Who installs the package is where who has no file is. */
+static void host_config_as_installed_is_the_defaults(void **state)
+{
+	struct oci_host_config *without = NULL, *installed = NULL;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(oci_host_config_load("/no/such/bulkhead.json", &without, &err), 0);
+	if (oci_host_config_load("packaging/bulkhead.json", &installed, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(installed->default_memory_mib, without->default_memory_mib);
+	assert_int_equal(installed->reserve_memory_mib, without->reserve_memory_mib);
+	assert_int_equal(installed->default_vcpus, without->default_vcpus);
+	assert_int_equal(installed->log_level, without->log_level);
+	assert_int_equal(installed->vhost_net, without->vhost_net);
+	assert_int_equal(installed->allowed_annotations.count, without->allowed_annotations.count);
+	for (size_t i = 0; i < without->allowed_annotations.count; i++)
+		assert_string_equal(installed->allowed_annotations.items[i], without->allowed_annotations.items[i]);
+	oci_host_config_destroy(installed);
+	oci_host_config_destroy(without);
 }
 
 static void host_config_mistakes_are_refused(void **state)
@@ -394,6 +416,7 @@ int main(void)
 		cmocka_unit_test(vm_size_wishes_beyond_the_host_are_refused),
 		cmocka_unit_test(host_config_members_are_read),
 		cmocka_unit_test(test_file_cache_is_one_of_three),
+		cmocka_unit_test(host_config_as_installed_is_the_defaults),
 		cmocka_unit_test(host_config_mistakes_are_refused),
 	};
 
