@@ -7,6 +7,8 @@
 PREFIX ?= /usr/local
 LIBEXECDIR ?= $(PREFIX)/libexec/bulkhead
 DATADIR ?= $(PREFIX)/share/bulkhead
+MANDIR ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 CC = gcc
 FUZZ_CC ?= clang
 # The guest kernel and its module are built by one compiler, whatever builds the programs.
@@ -43,9 +45,9 @@ LIBS := $(B)/libcommon.a $(B)/libvmm.a $(B)/liboci.a $(B)/libruntime.a
 PROGRAMS := $(B)/bulkhead $(B)/bulkhead-proxy $(B)/bulkhead-vmm $(B)/bulkhead-agent
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all rootfs kmod check check-kvm test demo bench fuzz install uninstall deps format format-check lint docs-check clean
+.PHONY: all documents rootfs kmod check check-kvm test demo bench fuzz install uninstall deps format format-check lint docs-check clean
 
-all: $(PROGRAMS) $(B)/cmdline
+all: $(PROGRAMS) $(B)/cmdline documents
 
 $(B)/gen/agent.pb.h: common/agent.proto common/agent.options
 	$(call say,GEN,$@)mkdir -p $(@D) && nanopb_generator.py -q -I common -D $(@D) agent.proto
@@ -105,6 +107,14 @@ $(B)/bulkhead_guest.ko: $(B)/vmlinux $(wildcard kmod/*.c kmod/*.h kmod/Kbuild co
 $(B)/initramfs: $(B)/bulkhead-agent $(B)/bulkhead_guest.ko rootfs/build-initramfs
 	$(call say,CPIO,$@)GEN_INIT_CPIO=$(B)/kernel/kbuild/usr/gen_init_cpio rootfs/build-initramfs $(B)/bulkhead-agent $(B)/bulkhead_guest.ko $@
 
+# Manual pages and bash completion, with verbs and options from the program itself.
+MAN := $(patsubst docs/man/%,$(B)/man/%,$(wildcard docs/man/*))
+documents: $(MAN) $(B)/completion/bulkhead
+$(B)/man/%: docs/man/% tools/from-help VERSION $(B)/bulkhead
+	$(call say,MAN,$@)mkdir -p $(@D) && tools/from-help manual $< $(B)/bulkhead $(VERSION) >$@
+$(B)/completion/bulkhead: tools/from-help tools/completion.bash $(B)/bulkhead
+	$(call say,GEN,$@)mkdir -p $(@D) && tools/from-help completion $(B)/bulkhead >$@
+
 # Tests. Unit tests link what they use from the archives.
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 $(B)/unit/%: tests/unit/%.c $(LIBS)
@@ -159,8 +169,15 @@ install: all rootfs
 	install -m 755 $(B)/bulkhead $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(B)/bulkhead-proxy $(B)/bulkhead-vmm $(DESTDIR)$(LIBEXECDIR)/
 	install -m 644 $(B)/vmlinux $(B)/initramfs $(B)/cmdline $(DESTDIR)$(DATADIR)/
+	install -d $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(COMPLETIONDIR) $(DESTDIR)/etc/bulkhead
+	install -m 644 $(filter %.5,$(MAN)) $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 $(filter %.8,$(MAN)) $(DESTDIR)$(MANDIR)/man8/
+	install -m 644 $(B)/completion/bulkhead $(DESTDIR)$(COMPLETIONDIR)/
+	[ -e $(DESTDIR)/etc/bulkhead/bulkhead.json ] || \
+		install -m 644 packaging/bulkhead.json $(DESTDIR)/etc/bulkhead/
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/bulkhead
+	rm -f $(DESTDIR)$(PREFIX)/bin/bulkhead $(DESTDIR)$(COMPLETIONDIR)/bulkhead
+	rm -f $(patsubst $(B)/man/%,$(DESTDIR)$(MANDIR)/man?/%,$(MAN))
 	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR)
 
 SOURCES := $(wildcard common/*.[ch] vmm/*.[ch] oci/*.[ch] runtime/*.[ch] guest-agent/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c)
@@ -171,8 +188,8 @@ format-check:
 lint: $(GEN)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 -I. -I$(B)/gen \
 		--suppress='*:$(B)/gen/*' --suppress=missingIncludeSystem common vmm oci runtime guest-agent
-docs-check:
-	$(Q)tests/docs-check
+docs-check: all
+	$(Q)tests/docs-check && tests/manual-check $(B)
 clean:
 	rm -rf build build-*
 
