@@ -322,6 +322,8 @@ void container_create(struct agent *agent, agent_CreateRequest *request, struct 
 	}
 	container->processes = process;
 	process->reply = reply;
+	if (request->dies_with_connection)
+		process->owner = reply->conn;
 	if (spawn_first(container, process, request, &err) < 0) {
 		process_fail(process, &err);
 		container->is_doomed = true;
@@ -740,7 +742,7 @@ static void drop_from_process(struct process *process, const struct conn *conn)
 	}
 	if (process->owner == conn) {
 		process->owner = NULL;
-		/* An exec belongs to the proxy that stands in for it on the host: killing that one kills this one. */
+		/* It belongs to the proxy that stands in for it on the host: killing that one kills this one. */
 		process_signal(process, SIGKILL);
 	}
 }

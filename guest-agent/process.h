@@ -48,7 +48,7 @@ struct process {
 	struct reply *reply; /* to CREATE, EXEC or START, while one of them is going on */
 	struct err *failure; /* why it is not going to become a process */
 	struct reply *waits;
-	struct conn *owner; /* of an exec: it dies with this connection */
+	struct conn *owner; /* of an exec, and of a container among others: it dies with this connection */
 	bool was_waited_for;
 
 	int wait_status; /* with ENDED */

@@ -59,6 +59,8 @@ static struct json_object *to_json(const struct oci_store *store)
 	add_bool(object, "started", store->is_started);
 	add_bool(object, "paused", store->is_paused);
 	add_string(object, "cgroupPath", store->cgroup_path);
+	add_string(object, "sandbox", store->sandbox);
+	add_string(object, "shares", store->shares);
 	add_map(object, "annotations", &store->annotations);
 	json_object_object_add(object, "poststop", oci_hook_list_to_json(&store->poststop));
 	add_map(object, "extra", &store->extra);
@@ -112,9 +114,9 @@ static int parse_pid(const struct oci_json *at, const char *key, pid_t *out, str
 static int parse_document(const struct oci_json *at, struct oci_store *out, struct err *err)
 {
 	static const char *const known[] = {
-		"version", "id",         "bundle",      "rootfs",      "owner",   "createdNs",
-		"pid",     "pidStart",   "vmmPid",      "vmmPidStart", "created", "started",
-		"paused",  "cgroupPath", "annotations", "poststop",    "extra",   NULL,
+		"version",  "id",     "bundle",      "rootfs",   "owner",   "createdNs", "pid",
+		"pidStart", "vmmPid", "vmmPidStart", "created",  "started", "paused",    "cgroupPath",
+		"sandbox",  "shares", "annotations", "poststop", "extra",   NULL,
 	};
 	uint64_t version;
 
@@ -137,6 +139,9 @@ static int parse_document(const struct oci_json *at, struct oci_store *out, stru
 	    oci_json_bool(at, "started", &out->is_started, err) < 0 ||
 	    oci_json_bool(at, "paused", &out->is_paused, err) < 0 ||
 	    oci_json_string(at, "cgroupPath", &out->cgroup_path, err) < 0 ||
+	    oci_json_string(at, "sandbox", &out->sandbox, err) < 0 ||
+	    (out->sandbox && oci_id_check(out->sandbox, err) < 0) ||
+	    oci_json_string(at, "shares", &out->shares, err) < 0 ||
 	    oci_json_map(at, "annotations", &out->annotations, err) < 0 ||
 	    oci_hook_list_parse(at, "poststop", &out->poststop, err) < 0 ||
 	    oci_json_map(at, "extra", &out->extra, err) < 0)
@@ -192,6 +197,8 @@ void oci_store_destroy(struct oci_store *store)
 	free(store->rootfs);
 	free(store->owner);
 	free(store->cgroup_path);
+	free(store->sandbox);
+	free(store->shares);
 	oci_map_destroy(&store->annotations);
 	oci_hook_list_destroy(&store->poststop);
 	oci_map_destroy(&store->extra);

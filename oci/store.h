@@ -33,6 +33,8 @@ struct oci_store {
 	/* How far it got. Whether it has ended is not stored: the proxy is there or it isn't. */
 	bool is_created, is_started, is_paused;
 	char *cgroup_path; /* on the host, absolute below the cgroup mount */
+	/* Of a member of a pod: the container whose VM it is in, and its shares there, separated by commas. */
+	char *sandbox, *shares;
 	struct oci_map annotations;
 	struct oci_hook_list poststop; /* kept, since the bundle may be gone or changed by then */
 	/* What the runtime wants to remember besides, under names of its own. */

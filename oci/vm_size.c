@@ -5,6 +5,7 @@
 #include "oci/cpu_list.h"
 #include "oci/file_cache.h"
 #include "oci/host_config.h"
+#include "oci/pod.h"
 
 #include "common/err.h"
 #include "common/log.h"
@@ -80,10 +81,10 @@ uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit)
 	return host->reserve_memory_mib * MIB + limit / PAGE_STRUCT_SHARE;
 }
 
-static int size_memory(const struct oci_config *config, const struct oci_host_config *host, uint32_t *out,
-		       struct err *err)
+static int size_memory(const struct oci_config *config, const struct oci_host_config *host,
+		       const struct oci_pod_size *pod, uint32_t *out, struct err *err)
 {
-	uint64_t mib, limit = memory_limit(config);
+	uint64_t mib, limit = pod ? pod->memory : memory_limit(config);
 
 	if (get_annotation(&config->annotations, OCI_ANNOTATION_MEMORY, OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib,
 			   "max_memory_mib", &mib, err) < 0)
@@ -129,8 +130,19 @@ static uint64_t quota_cpus(const struct oci_resources *resources)
 	return quota / period + (quota % period != 0);
 }
 
-static int size_vcpus(const struct oci_config *config, const struct oci_host_config *host, uint32_t *out,
-		      struct err *err)
+/* What all containers of a pod may use; without a bound what they ask for, which is a share for each of 1024. */
+static uint64_t pod_cpus(const struct oci_pod_size *pod, const struct oci_host_config *host)
+{
+	uint64_t period = pod->cpu_period ? pod->cpu_period : PERIOD_DEFAULT_US;
+	uint64_t wanted = pod->cpu_shares / 1024 + (pod->cpu_shares % 1024 != 0);
+
+	if (pod->cpu_quota)
+		return pod->cpu_quota / period + (pod->cpu_quota % period != 0);
+	return wanted > host->default_vcpus ? wanted : 0;
+}
+
+static int size_vcpus(const struct oci_config *config, const struct oci_host_config *host,
+		      const struct oci_pod_size *pod, uint32_t *out, struct err *err)
 {
 	uint64_t vcpus;
 	uint32_t *list = NULL;
@@ -147,7 +159,7 @@ static int size_vcpus(const struct oci_config *config, const struct oci_host_con
 				       host->max_vcpus, OCI_HOST_CONFIG_FILE, vcpus);
 	}
 	if (vcpus == 0)
-		vcpus = quota_cpus(&config->resources);
+		vcpus = pod ? pod_cpus(pod, host) : quota_cpus(&config->resources);
 	if (vcpus == 0)
 		vcpus = host->default_vcpus;
 	/* More vCPUs than the CPUs they may run on only wait for each other. */
@@ -162,8 +174,20 @@ static int size_vcpus(const struct oci_config *config, const struct oci_host_con
 int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
 		struct err *err)
 {
+	const struct oci_pod_size *sandbox = NULL;
+	struct oci_pod_size size;
+	struct oci_pod pod;
+
+	if (oci_pod_find(&config->annotations, &pod, err) < 0)
+		return -1;
+	if (pod.role == OCI_POD_SANDBOX) {
+		if (oci_pod_size(&config->annotations, &size, err) < 0)
+			return -1;
+		sandbox = &size;
+	}
 	if (check_annotations(&config->annotations, host, err) < 0 ||
-	    size_memory(config, host, &out->memory_mib, err) < 0 || size_vcpus(config, host, &out->vcpus, err) < 0)
+	    size_memory(config, host, sandbox, &out->memory_mib, err) < 0 ||
+	    size_vcpus(config, host, sandbox, &out->vcpus, err) < 0)
 		return -1;
 	log_debug("machine: %u MiB, %u vCPUs", out->memory_mib, out->vcpus);
 	return 0;

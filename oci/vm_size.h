@@ -6,6 +6,8 @@
  * the guest's kernel and agent, the host's default. vCPUs: annotation io.bulkhead.vcpus, vm.hwConfig.vcpus, quota
  * divided by period, rounded up, the host's default. Nothing exceeds the host's maximum: an explicit wish beyond it
  * is refused, a limit beyond it is cut, since a limit asks for no more than there is.
+ *
+ * Of the sandbox container of a pod the limits are those of the pod, which its annotations tell (oci/pod.h).
  */
 #ifndef BULKHEAD_OCI_VM_SIZE_H
 #define BULKHEAD_OCI_VM_SIZE_H

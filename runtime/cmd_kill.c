@@ -40,7 +40,10 @@ static int ask_agent(const struct container *container, int number, bool all, st
 	return result;
 }
 
-/* A paused VM answers nobody. Its proxy takes the signal for it and delivers it when it goes on. */
+/*
+ * A paused VM answers nobody. Its proxy takes the signal for it and delivers it when it goes on. (A paused member of a
+ * pod is frozen in a VM that runs.)
+ */
 static int kill_paused(const struct container *container, int number, struct err *err)
 {
 	if (number == SIGKILL)
@@ -55,6 +58,20 @@ static int kill_paused(const struct container *container, int number, struct err
 	return 0;
 }
 
+/*
+ * One container of a pod must not take the others with it. What the guest did with the process ends with the pod; for
+ * the engine it ends now.
+ */
+static int kill_proxy(const struct container *container, struct err *err)
+{
+	auto_fd int proxy = container_open_process(container->store->pid, container->store->pid_start);
+
+	log_debug("container %s: the guest does not answer; ending its proxy", container->id);
+	if (proxy < 0 || pidfd_send_signal(proxy, SIGKILL, NULL, 0) < 0)
+		return err_set(err, ESRCH, "container not running: %s", container->id);
+	return 0;
+}
+
 static int kill_running(const struct container *container, int number, bool all, struct err *err)
 {
 	if (ask_agent(container, number, all, err) == 0)
@@ -64,6 +81,8 @@ static int kill_running(const struct container *container, int number, bool all,
 		return err_set(err, ESRCH, "container not running: %s", container->id);
 	if (err->code != ETIMEDOUT || number != SIGKILL)
 		return -1;
+	if (container->store->sandbox)
+		return kill_proxy(container, err);
 	log_debug("container %s: the guest does not answer; ending the VM", container->id);
 	return control_call(container->dirfd, VMM_CONTROL_KILL, NULL, err);
 }
@@ -89,9 +108,10 @@ static int run(const struct invocation *invocation, struct err *err)
 	}
 	if (result == 0)
 		result = lifecycle_check(container.id, container.status, LIFECYCLE_KILL, err);
-	if (result == 0)
-		result = container.status == OCI_STATUS_PAUSED ? kill_paused(&container, number, err)
-							       : kill_running(&container, number, given->all, err);
+	if (result == 0 && container.status == OCI_STATUS_PAUSED && !container.store->sandbox)
+		result = kill_paused(&container, number, err);
+	else if (result == 0)
+		result = kill_running(&container, number, given->all, err);
 	container_close(&container);
 	return result;
 }

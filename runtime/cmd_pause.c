@@ -1,11 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_pause.c - `pause` and `resume`: the whole VM stops executing and goes on. The guest does not know; its memory and
- * devices stay as they are.
+ * devices stay as they are. One container among several in a VM is frozen by the guest's kernel instead.
  */
+#include "runtime/agent_client.h"
 #include "runtime/command.h"
 #include "runtime/container.h"
 #include "runtime/control_client.h"
+
+#include "common/proto.h"
+
+#include "agent.pb.h"
+
+static int freeze(const struct container *container, bool frozen, struct err *err)
+{
+	agent_FreezeRequest request = { .container = container->id, .frozen = frozen };
+	struct agent_client agent;
+
+	if (agent_client_open(&agent, container->dirfd, AGENT_TIMEOUT_MS, err) < 0)
+		return -1;
+	int result = agent_client_call(&agent, PROTO_FREEZE, agent_FreezeRequest_fields, &request, NULL, NULL,
+				       AGENT_TIMEOUT_MS, err);
+	agent_client_close(&agent);
+	return result;
+}
 
 static int change(const struct invocation *invocation, enum lifecycle_event event, struct err *err)
 {
@@ -13,7 +31,9 @@ static int change(const struct invocation *invocation, enum lifecycle_event even
 	struct container container;
 	int result = container_open_for(&container, invocation->globals, invocation->operands[0], event, err);
 
-	if (result == 0)
+	if (result == 0 && container.store->sandbox)
+		result = freeze(&container, pause, err);
+	else if (result == 0)
 		result = control_call(container.dirfd, pause ? VMM_CONTROL_PAUSE : VMM_CONTROL_RESUME, NULL, err);
 	if (result == 0) {
 		container.store->is_paused = pause;

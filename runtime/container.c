@@ -5,6 +5,7 @@
 #include "runtime/command.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/network.h"
+#include "runtime/pod.h"
 #include "runtime/run_hooks.h"
 #include "runtime/statedir.h"
 
@@ -188,7 +189,8 @@ static void clean_network(const struct container *container)
 	struct oci_config *config = NULL;
 	struct err ignored = ERR_INIT;
 
-	if (geteuid() == 0 && container_load_config(container, &config, &ignored) == 0) {
+	/* A member's network is the pod's. */
+	if (geteuid() == 0 && !container->store->sandbox && container_load_config(container, &config, &ignored) == 0) {
 		const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
 
 		if (network && network->path)
@@ -206,6 +208,7 @@ int container_destroy(struct container *container, struct err *err)
 		const struct oci_store *store = container->store;
 
 		kill_processes(container);
+		pod_leave(container);
 		clean_network(container);
 		if (store->cgroup_path && host_cgroup_destroy(store->cgroup_path, err) < 0)
 			result = -1;

@@ -75,6 +75,24 @@ int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, str
 	return 0;
 }
 
+int control_add_share(int dirfd, const char *name, int fd, bool readonly, struct err *err)
+{
+	struct vmm_control_request request = { .op = VMM_CONTROL_ADD_SHARE, .arg = readonly };
+	struct vmm_control_reply reply;
+
+	snprintf(request.name, sizeof request.name, "%s", name);
+	return exchange(dirfd, &request, (const int[FDS_MAX]){ fd, -1 }, &reply, err);
+}
+
+int control_remove_share(int dirfd, const char *name, struct err *err)
+{
+	struct vmm_control_request request = { .op = VMM_CONTROL_REMOVE_SHARE };
+	struct vmm_control_reply reply;
+
+	snprintf(request.name, sizeof request.name, "%s", name);
+	return exchange(dirfd, &request, (const int[FDS_MAX]){ -1, -1 }, &reply, err);
+}
+
 struct vmm_control_request control_net_request(const char *name, int index, const uint8_t mac[6])
 {
 	struct vmm_control_request request = { .op = VMM_CONTROL_ADD_NET, .arg = (uint64_t)index };

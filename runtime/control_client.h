@@ -12,6 +12,10 @@ struct err;
 /* `stats` may be NULL. */
 int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, struct err *err);
 
+/* A share, served through `fd`, which stays the caller's too; code EEXIST: the VM has one of that name. */
+int control_add_share(int dirfd, const char *name, int fd, bool readonly, struct err *err);
+int control_remove_share(int dirfd, const char *name, struct err *err);
+
 /*
  * A network interface for the VM, number `index` in its namespace, served through these descriptors (vhost_fd -1:
  * none), which stay the caller's too.

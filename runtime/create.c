@@ -9,6 +9,7 @@
 #include "runtime/network.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
+#include "runtime/pod.h"
 #include "runtime/preserved_fds.h"
 #include "runtime/proxy_root.h"
 #include "runtime/run_hooks.h"
@@ -26,6 +27,7 @@
 #include "oci/file_cache.h"
 #include "oci/host_config.h"
 #include "oci/mountpoints.h"
+#include "oci/pod.h"
 #include "oci/vm_size.h"
 
 #include "agent.pb.h"
@@ -50,6 +52,7 @@ struct creation {
 	struct created *created;
 	struct paths paths;
 	struct oci_host_config *host;
+	struct pod pod;
 	struct launch launch;
 	agent_CreateRequest description;
 	struct oci_shares shares;
@@ -116,8 +119,12 @@ static int describe(struct creation *c, struct err *err)
 		.id = request->id,
 		.root_overlay = request->root_overlay,
 		.hook_state = hook_state,
+		.container_of_namespace = pod_container_of_namespace,
+		.arg = &c->pod,
 	};
-	return oci_describe(request->config, &context, &c->description, &c->shares, err);
+	int result = oci_describe(request->config, &context, &c->description, &c->shares, err);
+	c->description.dies_with_connection = c->pod.joins;
+	return result;
 }
 
 static void adapt_root(struct creation *c)
@@ -182,22 +189,55 @@ static void open_root(struct creation *c)
 		log_debug("the proxy stays in this mount namespace: %s", why.text);
 }
 
+/* Whose VM, and how large. */
+static int choose_machine(struct creation *c, struct err *err)
+{
+	struct oci_config *config = c->request->config;
+	struct oci_pod_size pod_size;
+	struct oci_vm_size size;
+
+	if (oci_vm_size(config, c->host, &size, err) < 0 || pod_open(&c->pod, c->request->globals, config, err) < 0)
+		return -1;
+	c->launch.memory_mib = size.memory_mib;
+	c->launch.vcpus = size.vcpus;
+	if (c->pod.is_sandbox) {
+		if (oci_pod_size(&config->annotations, &pod_size, err) < 0)
+			return -1;
+		oci_pod_set_resources(config, &pod_size);
+	}
+	return 0;
+}
+
+static int open_machine(struct creation *c, struct err *err)
+{
+	if (c->pod.joins)
+		return 0;
+	return launch_open_guest(&c->launch, &c->paths, c->host, c->request->config, err);
+}
+
+static int open_shares(struct creation *c, struct err *err)
+{
+	if (launch_open_shares(&c->launch, &c->shares, err) < 0)
+		return -1;
+	if (!c->pod.joins)
+		return 0;
+	return pod_name_shares(&c->launch, &c->shares, &c->description.container, c->created->container.store, err);
+}
+
 /* All that can fail because of what the user wrote or the host lacks, before anything is made. */
 static int prepare(struct creation *c, struct err *err)
 {
 	const struct create_request *request = c->request;
-	struct oci_vm_size size;
 
 	if (oci_id_check(request->id, err) < 0)
 		return err_wrap(err, "\"%s\"", request->id);
 	if (check_terminal(request, err) < 0 || paths_find(&c->paths, err) < 0 ||
-	    oci_host_config_load(OCI_HOST_CONFIG_FILE, &c->host, err) < 0 ||
-	    oci_vm_size(request->config, c->host, &size, err) < 0 ||
+	    oci_host_config_load(OCI_HOST_CONFIG_FILE, &c->host, err) < 0 || choose_machine(c, err) < 0 ||
 	    oci_file_cache(request->config, &c->launch.file_cache, err) < 0)
 		return -1;
-	c->launch.memory_mib = size.memory_mib;
-	c->launch.vcpus = size.vcpus;
 	c->created->container.store = new_store(request);
+	if (c->pod.joins)
+		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
 	if (describe(c, err) < 0)
 		return -1;
 	c->preserved_fds = preserved_fds_describe(&request->options->preserve_fds, &c->description.process, err);
@@ -205,14 +245,14 @@ static int prepare(struct creation *c, struct err *err)
 		return -1;
 	if (c->shares.items[0].path)
 		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
-	if (encode(c, err) < 0 || open_network(c, err) < 0 ||
-	    launch_open_guest(&c->launch, &c->paths, c->host, request->config, err) < 0)
+	if (open_network(c, err) < 0 || open_machine(c, err) < 0)
 		return -1;
 	adapt_root(c);
-	if (launch_open_shares(&c->launch, &c->shares, err) < 0)
+	if (open_shares(c, err) < 0 || encode(c, err) < 0)
 		return -1;
 	open_root(c);
-	c->resolv_fd = nameservers_open_conf(request->config, c->created->container.store->rootfs);
+	if (!c->pod.joins)
+		c->resolv_fd = nameservers_open_conf(request->config, c->created->container.store->rootfs);
 	if (request->config->process.terminal) {
 		if (terminal_open(&c->terminal, err) < 0)
 			return -1;
@@ -242,17 +282,30 @@ static int copy_config(struct creation *c, struct err *err)
 	return 0;
 }
 
+/* A VM of its own, or the pod's. */
+static int open_state(struct creation *c, struct err *err)
+{
+	int dirfd = c->created->container.dirfd;
+
+	if (!c->pod.joins) {
+		if (launch_open_state(&c->launch, dirfd, err) < 0)
+			return -1;
+		return launch_arguments(&c->launch, c->paths.monitor, c->request->globals->debug, err);
+	}
+	if (launch_open_log(&c->launch, dirfd, err) < 0)
+		return -1;
+	return pod_join(&c->pod, dirfd, &c->launch, &c->shares, err);
+}
+
 static int start(struct creation *c, struct err *err)
 {
 	const struct create_request *request = c->request;
 	struct created *created = c->created;
 	const struct globals *globals = request->globals;
 	auto_free int *fds = NULL;
-	size_t fd_count;
+	size_t fd_count = 0;
 
-	if (launch_open_state(&c->launch, created->container.dirfd, err) < 0 ||
-	    launch_arguments(&c->launch, c->paths.monitor, globals->debug, err) < 0 ||
-	    launch_fds(&c->launch, &fds, &fd_count, err) < 0)
+	if (open_state(c, err) < 0 || (!c->pod.joins && launch_fds(&c->launch, &fds, &fd_count, err) < 0))
 		return -1;
 	/* A description of its own: our lock must not live on in the proxy. */
 	auto_fd int state_fd = openat(created->container.dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -274,7 +327,7 @@ static int start(struct creation *c, struct err *err)
 		.cgroup_fd = c->cgroup_fd,
 		.network_fd = c->network_fd,
 		.new_network = c->new_network,
-		.watches_network = c->network_fd >= 0 || c->new_network,
+		.watches_network = !c->pod.joins && (c->network_fd >= 0 || c->new_network),
 		.use_vhost = c->host->vhost_net,
 		.resolv_fd = c->resolv_fd,
 		.has_oom_score_adj = request->config->process.has_oom_score_adj,
@@ -378,6 +431,7 @@ static int make(struct creation *c, struct err *err)
 static void creation_close(struct creation *c)
 {
 	launch_close(&c->launch);
+	pod_close(&c->pod);
 	pb_release(agent_CreateRequest_fields, &c->description);
 	oci_shares_destroy(&c->shares);
 	oci_host_config_destroy(c->host);
@@ -406,6 +460,7 @@ int create_container(const struct create_request *request, struct created *creat
 	*created = (struct created){ .sync_fd = -1, .terminal = { .master = -1, .slave = -1 } };
 	container_init(&created->container);
 	created->container.root = request->globals->root;
+	container_init(&c.pod.sandbox);
 	launch_init(&c.launch);
 	result = interrupt_catch(err);
 	if (result == 0)

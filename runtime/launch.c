@@ -187,6 +187,11 @@ int launch_open_state(struct launch *launch, int dirfd, struct err *err)
 	launch->control_fd = vm_socket_listen(dirfd, VM_SOCKET_CONTROL, SOCK_SEQPACKET, err);
 	if (launch->control_fd < 0)
 		return -1;
+	return launch_open_log(launch, dirfd, err);
+}
+
+int launch_open_log(struct launch *launch, int dirfd, struct err *err)
+{
 	launch->log_fd = openat(dirfd, STATEDIR_LOG, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (launch->log_fd < 0)
 		return err_set_errno(err, "cannot make the container's log");

@@ -53,6 +53,9 @@ int launch_open_kvm(struct err *err);
 /* The VM's sockets and log file, in the state directory. */
 int launch_open_state(struct launch *launch, int dirfd, struct err *err);
 
+/* The log file alone. */
+int launch_open_log(struct launch *launch, int dirfd, struct err *err);
+
 int launch_open_shares(struct launch *launch, const struct oci_shares *shares, struct err *err);
 
 /* Sets `arguments`: the monitor's command line, NULL-terminated, `program` first, still without the event fd. */

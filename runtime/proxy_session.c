@@ -690,7 +690,7 @@ static int conclude(struct session *s)
 		return -1;
 	}
 	tell_command(s, SYNC_LOST, 0, s->why);
-	if (s->settings->monitor) /* the container's own proxy says it once for all */
+	if (!*s->settings->exec) /* the container's own proxy says it once for all */
 		log_error("container %s: the virtual machine was lost: %s", s->settings->container, s->why);
 	/* The status counts more than the VM: it may have been told before it went. */
 	return s->process_gone ? s->wait_status : SIGKILL;

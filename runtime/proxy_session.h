@@ -11,8 +11,9 @@
  *
  * Up to HANDING_OVER the command that started the proxy waits at the other end of the sync socket (runtime/sync.h), is
  * told of any failure, and takes everything down with it if it dies. From RUNNING on the proxy is on its own: it ends
- * as the process ends, or by SIGKILL if the VM is lost. An exec's proxy has no monitor of its own: it knows the VM's
- * end by its connection's, and its ways into LOSING and STOPPING lead straight out.
+ * as the process ends, or by SIGKILL if the VM is lost. The proxy of an exec, or of a container in its pod's
+ * VM, has no monitor of its own: it knows the VM's end by its connection's, and its ways into LOSING and STOPPING lead
+ * straight out.
  */
 #ifndef BULKHEAD_RUNTIME_PROXY_SESSION_H
 #define BULKHEAD_RUNTIME_PROXY_SESSION_H
@@ -31,7 +32,7 @@ struct session_settings {
 	int terminal_fd;         /* -1: plain streams */
 	int preserved_fds;       /* descriptors from 3 on, of the process */
 	int root_fd;             /* see runtime/proxy_root.h; -1: stays on the host's */
-	struct monitor *monitor; /* NULL: an exec */
+	struct monitor *monitor; /* NULL: an exec, or a member of a pod */
 	/* With a monitor: keep the VM's network like that of our namespace, see runtime/net_watch.h. */
 	bool watches_network, use_vhost;
 	int resolv_fd;

@@ -48,7 +48,8 @@ static int attach_network(struct container *container, const struct oci_config *
 	struct oci_host_config *host;
 	struct err ignored = ERR_INIT;
 
-	if (geteuid() != 0 || !oci_namespaces_find(&config->namespaces, CLONE_NEWNET))
+	/* A member finds its pod's network in the VM. */
+	if (container->store->sandbox || geteuid() != 0 || !oci_namespaces_find(&config->namespaces, CLONE_NEWNET))
 		return 0;
 	if (oci_host_config_load(OCI_HOST_CONFIG_FILE, &host, err) < 0)
 		return -1;

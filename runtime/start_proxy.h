@@ -24,7 +24,7 @@ struct start_proxy {
 	int log_fd;        /* where the proxy logs */
 	int root_fd;       /* see runtime/proxy_root.h; -1: none */
 	int preserved_fds; /* how many descriptors from 3 on the process gets, see runtime/preserved_fds.h */
-	/* The monitor's program and arguments, NULL-terminated, and what it inherits; NULL for an exec. */
+	/* The monitor's program and arguments, NULL-terminated, and what it inherits; NULL: no VM is started. */
 	char **monitor_arguments;
 	const int *monitor_fds;
 	size_t monitor_fd_count;

@@ -232,6 +232,18 @@ static void vm_size_follows_what_is_asked(void **state)
 		  " 'linux': {'resources': {'memory': {'limit': 134217728}}}}",
 		  1002, 2 },
 		{ "{'annotations': {'io.bulkheads': 'x', 'io.other': 'y'}}", 512, 1 },
+		/* A pod's VM is that of its sandbox, whose own limits are those of `pause`. */
+		{ "{'annotations': {'io.kubernetes.cri.container-type': 'sandbox',"
+		  " 'io.kubernetes.cri.sandbox-memory': '134217728', 'io.kubernetes.cri.sandbox-cpu-quota': '250000',"
+		  " 'io.kubernetes.cri.sandbox-cpu-period': '100000'},"
+		  " 'linux': {'resources': {'memory': {'limit': 6291456}, 'cpu': {'quota': 1000}}}}",
+		  194, 3 },
+		{ "{'annotations': {'io.kubernetes.cri.container-type': 'sandbox',"
+		  " 'io.kubernetes.cri.sandbox-memory': '0', 'io.kubernetes.cri.sandbox-cpu-quota': '-1',"
+		  " 'io.kubernetes.cri.sandbox-cpu-shares': '2049'},"
+		  " 'linux': {'resources': {'memory': {'limit': 6291456}}}}",
+		  512, 3 },
+		{ "{'annotations': {'io.kubernetes.cri-o.ContainerType': 'sandbox'}}", 512, 1 },
 	};
 	struct oci_host_config *host = make_host();
 

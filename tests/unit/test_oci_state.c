@@ -155,6 +155,8 @@ static void store_written_is_read_back(void **state)
 		.is_created = true,
 		.is_paused = true,
 		.cgroup_path = (char *)"/x/y",
+		.sandbox = (char *)"pause",
+		.shares = (char *)"c1-0,v2-3-4",
 		.annotations = { annotations, 1 },
 		.poststop = { &hook, 1 },
 		.extra = { extra, 1 },
@@ -182,6 +184,8 @@ static void store_written_is_read_back(void **state)
 	assert_true(back->is_created && back->is_paused);
 	assert_false(back->is_started);
 	assert_string_equal(back->cgroup_path, "/x/y");
+	assert_string_equal(back->sandbox, "pause");
+	assert_string_equal(back->shares, "c1-0,v2-3-4");
 	assert_string_equal(oci_map_get(&back->annotations, "k"), "v");
 	assert_string_equal(oci_map_get(&back->extra, "netns"), "/run/netns/x");
 	assert_string_equal(back->poststop.items[0].args.items[1], "-x");
@@ -235,6 +239,9 @@ static void store_file_damaged_is_refused_by_name(void **state)
 		  "state file s.json: pid: must be from 0 to 2147483647, not -1" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"paused\":1}",
 		  "state file s.json: paused: must be true or false" },
+		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"sandbox\":\"../x\"}",
+		  "state file s.json: container id: only letters, digits and _ . + - are "
+		  "possible, not character 3" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"poststop\":[{}]}",
 		  "state file s.json: poststop[0].path: missing" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"extra\":{\"a\":{}}}",

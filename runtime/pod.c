@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/pod.h"
+
+#include "runtime/control_client.h"
+#include "runtime/launch.h"
+#include "runtime/pod_shares.h"
+#include "runtime/statedir.h"
+#include "runtime/vm_socket.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include "oci/alloc.h"
+#include "oci/config.h"
+#include "oci/describe.h"
+#include "oci/pod.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- which one ---- */
+
+/* The sandbox's proxy is in the pod's network namespace. */
+static bool has_pods_network(const struct pod *pod, const struct oci_config *config)
+{
+	const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
+	struct stat pods, ours;
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pod->sandbox.store->pid);
+	return network && network->path && stat(path, &pods) == 0 && stat(network->path, &ours) == 0 &&
+	       pods.st_dev == ours.st_dev && pods.st_ino == ours.st_ino;
+}
+
+static int open_sandbox(struct pod *pod, const struct globals *globals, const char *id, struct err *err)
+{
+	if (container_open(&pod->sandbox, globals, id, false, err) < 0)
+		return err_wrap(err, "the pod's sandbox");
+	if (pod->sandbox.store->sandbox)
+		return err_set(err, EINVAL, "the pod's sandbox %s is itself in the pod of %s", id,
+			       pod->sandbox.store->sandbox);
+	if (pod->sandbox.status != OCI_STATUS_CREATED && pod->sandbox.status != OCI_STATUS_RUNNING)
+		return err_set(err, ESRCH, "the pod's sandbox %s is %s: nothing can be started in its virtual machine",
+			       id, oci_status_name(pod->sandbox.status));
+	return container_load_config(&pod->sandbox, &pod->sandbox_config, err);
+}
+
+int pod_open(struct pod *pod, const struct globals *globals, const struct oci_config *config, struct err *err)
+{
+	struct oci_pod place;
+
+	*pod = (struct pod){ 0 };
+	container_init(&pod->sandbox);
+	if (oci_pod_find(&config->annotations, &place, err) < 0)
+		return -1;
+	pod->is_sandbox = place.role == OCI_POD_SANDBOX;
+	if (place.role != OCI_POD_MEMBER)
+		return 0;
+	if (open_sandbox(pod, globals, place.sandbox, err) < 0)
+		return -1;
+	pod->joins = has_pods_network(pod, config);
+	if (!pod->joins)
+		log_debug("not in the network of the pod's sandbox %s: a virtual machine of its own", place.sandbox);
+	return 0;
+}
+
+void pod_close(struct pod *pod)
+{
+	container_close(&pod->sandbox);
+	oci_config_destroy(pod->sandbox_config);
+	pod->sandbox_config = NULL;
+	free(pod->found);
+	pod->found = NULL;
+}
+
+/* ---- its namespaces ---- */
+
+struct search {
+	const char *root, *sandbox;
+	pid_t pid;
+	char *found;
+};
+
+static int compare_pid(const char *id, void *arg)
+{
+	struct search *search = arg;
+	struct oci_store *store = pod_read_store(search->root, id);
+
+	if (store && store->sandbox && strcmp(store->sandbox, search->sandbox) == 0 && store->pid == search->pid &&
+	    oci_pid_start(store->pid) == store->pid_start)
+		search->found = oci_strdup(id);
+	oci_store_destroy(store);
+	return search->found ? 1 : 0;
+}
+
+/* Whose proxy is that? Another member's, when an ephemeral container joins the processes of its target. */
+static const char *find_by_pid(struct pod *pod, pid_t pid)
+{
+	struct search search = { .root = pod->sandbox.root, .sandbox = pod->sandbox.id, .pid = pid };
+	struct err ignored = ERR_INIT;
+
+	if (pid == pod->sandbox.store->pid)
+		return pod->sandbox.id;
+	statedir_each(search.root, compare_pid, &search, &ignored);
+	free(pod->found);
+	pod->found = search.found;
+	return pod->found;
+}
+
+const char *pod_container_of_namespace(void *arg, uint32_t clone_flag, const char *path)
+{
+	struct pod *pod = arg;
+	int pid, end = 0;
+
+	/*
+	 * CRI-O makes the pod's namespaces itself and names them by path, for the sandbox and for each member. The
+	 * sandbox has them made in the guest in their place.
+	 */
+	if (pod->is_sandbox)
+		return clone_flag == CLONE_NEWUTS || clone_flag == CLONE_NEWIPC ? "" : NULL;
+	if (!pod->joins)
+		return NULL;
+	if (sscanf(path, "/proc/%d/ns/%n", &pid, &end) == 1 && end > 0)
+		return find_by_pid(pod, pid);
+	const struct oci_namespace *pods = oci_namespaces_find(&pod->sandbox_config->namespaces, clone_flag);
+	return pods && pods->path && strcmp(pods->path, path) == 0 ? pod->sandbox.id : NULL;
+}
+
+/* ---- joining ---- */
+
+static int link_socket(const struct pod *pod, int dirfd, const char *name, struct err *err)
+{
+	if (linkat(pod->sandbox.dirfd, name, dirfd, name, 0) < 0)
+		return err_set_errno(err, "the pod's sandbox %s: %s", pod->sandbox.id, name);
+	return 0;
+}
+
+static int add_shares(int dirfd, const struct launch *launch, const struct oci_shares *shares, struct err *err)
+{
+	for (size_t i = 0; i < shares->count; i++) {
+		const struct oci_share *share = &shares->items[i];
+		bool readonly = share->readonly || share->readonly_recursive;
+
+		if (control_add_share(dirfd, share->name, launch->shares[i].fd, readonly, err) == 0)
+			continue;
+		if (err->code != EEXIST)
+			return err_wrap(err, "%s", share->path ? share->path : share->name);
+		*err = (struct err)ERR_INIT; /* another member mounts the same */
+	}
+	return 0;
+}
+
+int pod_join(struct pod *pod, int dirfd, const struct launch *launch, const struct oci_shares *shares, struct err *err)
+{
+	const struct container *sandbox = &pod->sandbox;
+
+	if (statedir_lock(sandbox->dirfd, sandbox->id, err) < 0)
+		return -1;
+	int result = 0;
+	if (!statedir_is_current(sandbox->root, sandbox->id, sandbox->dirfd))
+		result = err_set(err, ESRCH, "the pod's sandbox %s was deleted meanwhile", sandbox->id);
+	if (result == 0 &&
+	    (link_socket(pod, dirfd, VM_SOCKET_VSOCK, err) < 0 || link_socket(pod, dirfd, VM_SOCKET_CONTROL, err) < 0 ||
+	     add_shares(dirfd, launch, shares, err) < 0))
+		result = -1;
+	flock(sandbox->dirfd, LOCK_UN);
+	return result;
+}
