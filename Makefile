@@ -100,7 +100,7 @@ rootfs: $(B)/initramfs $(B)/cmdline
 $(B)/cmdline: rootfs/cmdline
 	$(Q)mkdir -p $(@D) && cp $< $@
 $(B)/vmlinux: rootfs/build-kernel rootfs/kernel.config
-	$(call say,KERNEL,$@)mkdir -p $(@D) && dir=$$(CC=$(GUEST_CC) rootfs/build-kernel) && ln -sfn $$dir $(B)/kernel && cp $$dir/vmlinux $@
+	$(call say,KERNEL,$@)mkdir -p $(@D) && dir=$$(MAKEFLAGS= CC=$(GUEST_CC) rootfs/build-kernel) && ln -sfn $$dir $(B)/kernel && cp $$dir/vmlinux $@
 kmod: $(B)/bulkhead_guest.ko
 $(B)/bulkhead_guest.ko: $(B)/vmlinux $(wildcard kmod/*.c kmod/*.h kmod/Kbuild common/sandbox_regs.h common/bulkhead_uapi.h)
 	$(call say,KMOD,$@)CC=$(GUEST_CC) rootfs/build-module $(B)/kernel/kbuild $@
