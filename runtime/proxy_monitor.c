@@ -42,6 +42,7 @@ struct monitor {
 	void *arg;
 	char reason[REASON_MAX];
 	int code;
+	enum vmm_stamp stage; /* the last stamp that came */
 };
 
 static int write_proc(const char *file, const char *format, unsigned id)
@@ -235,6 +236,8 @@ static void handle_event(struct monitor *monitor, struct vmm_event *event)
 	event->text[sizeof event->text - 1] = '\0';
 	switch (event->kind) {
 	case VMM_EVENT_STAMP:
+		if (event->code < VMM_STAMP_COUNT)
+			monitor->stage = event->code;
 		monitor->callbacks->stamped(monitor->arg, event->code, event->ns);
 		break;
 	case VMM_EVENT_PANIC:
@@ -336,6 +339,25 @@ int monitor_watch(struct monitor *monitor, struct loop *loop, const struct monit
 pid_t monitor_pid(const struct monitor *monitor)
 {
 	return monitor->pid;
+}
+
+const char *monitor_stage(const struct monitor *monitor)
+{
+	static const char *const stages[VMM_STAMP_COUNT] = {
+		[VMM_STAMP_START] = "the monitor has not loaded a kernel",
+		[VMM_STAMP_LOADED] = "the kernel was not entered",
+		[VMM_STAMP_FIRST_ENTRY] = "its kernel has not come to the guest module",
+		[VMM_STAMP_MODULE] = "its kernel has not come to the agent",
+		[VMM_STAMP_AGENT_START] = "its agent is not ready",
+		[VMM_STAMP_AGENT_READY] = "its agent does not answer",
+	};
+
+	return stages[monitor->stage];
+}
+
+void monitor_terminate(struct monitor *monitor)
+{
+	pidfd_send_signal(monitor->pid_fd, SIGTERM, NULL, 0);
 }
 
 void monitor_kill(struct monitor *monitor)

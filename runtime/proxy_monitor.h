@@ -31,6 +31,11 @@ int monitor_watch(struct monitor *monitor, struct loop *loop, const struct monit
 
 pid_t monitor_pid(const struct monitor *monitor);
 
+/* How far the start came, for an error message. */
+const char *monitor_stage(const struct monitor *monitor);
+
+/* Asks it to end; before the guest is ready it logs where that stands. */
+void monitor_terminate(struct monitor *monitor);
 void monitor_kill(struct monitor *monitor);
 
 /* One line: what it said last (panic, error), or how it ended. Valid after `ended`. */

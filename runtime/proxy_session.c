@@ -192,8 +192,20 @@ static enum state lose_patience(struct session *s)
 
 static enum state boot_timed_out(struct session *s)
 {
-	snprintf(s->why, sizeof s->why, "the guest did not start within %d seconds", START_SECONDS);
-	return give_up(s);
+	struct monitor *monitor = s->settings->monitor;
+
+	if (!monitor) {
+		snprintf(s->why, sizeof s->why, "the guest did not answer within %d seconds", START_SECONDS);
+		return give_up(s);
+	}
+	snprintf(s->why, sizeof s->why, "the guest did not start within %d seconds: %s; the log says where it stands",
+		 START_SECONDS, monitor_stage(monitor));
+	channel_destroy(s->control);
+	s->control = NULL;
+	s->why_is_certain = true;
+	monitor_terminate(monitor); /* killed if that does not help: lose_patience */
+	set_timer(s, STOP_SECONDS);
+	return LOSING;
 }
 
 static enum state make_timed_out(struct session *s)

@@ -186,3 +186,28 @@ bool bus_access(struct bus *bus, uint64_t address, void *data, unsigned length, 
 		virtio_mmio_read(mmio, offset, data, length);
 	return true;
 }
+
+static void describe_queue(const struct virtio_device *device, unsigned index, const struct virtqueue *queue)
+{
+	uint16_t offered = 0, used = 0;
+
+	memcpy(&offered, queue->avail + 2, sizeof offered);
+	memcpy(&used, queue->used + 2, sizeof used);
+	log_warn("%s queue %u: the driver offered %u, %u taken, %u given back%s", device->ops->name, index, offered,
+		 queue->next_avail, used, queue->broken ? ", broken" : "");
+}
+
+void bus_describe(struct bus *bus)
+{
+	for (unsigned i = 0; i < bus->count; i++) {
+		struct virtio_mmio *mmio = &bus->devices[i];
+		struct virtio_device *device = mmio->device;
+
+		log_warn("%s: status %#x, interrupts pending %#x, %lu requests", device->ops->name,
+			 atomic_load(&mmio->status), atomic_load(&mmio->interrupt_status),
+			 (unsigned long)atomic_load(&device->requests));
+		for (unsigned q = 0; q < device->queue_count; q++)
+			if (device->queues[q].ready)
+				describe_queue(device, q, &device->queues[q]);
+	}
+}

@@ -70,4 +70,7 @@ uint32_t bus_pins(const struct bus *bus);
 /* False: no device is at that address. */
 bool bus_access(struct bus *bus, uint64_t address, void *data, unsigned length, bool is_write);
 
+/* Logs how far each device came: for a guest that is given up. No vCPU runs. */
+void bus_describe(struct bus *bus);
+
 #endif

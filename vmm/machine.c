@@ -222,14 +222,28 @@ static void vcpu_noticed(void *arg, uint32_t events)
 	look_for_end(machine);
 }
 
+/* The proxy has lost its patience: whoever looks for the cause finds here where the guest hangs. */
+static void describe_failed_start(struct machine *machine)
+{
+	char raw[SERIAL_TAIL_SIZE];
+	size_t length = serial_tail(&machine->serial, raw);
+
+	vcpus_describe(machine->vcpus);
+	bus_describe(&machine->bus);
+	log_guest(LOG_WARN, "last console output", raw, length);
+}
+
 static void signal_came(void *arg, uint32_t events)
 {
 	struct machine *machine = arg;
 	struct signalfd_siginfo info;
 
 	(void)events;
-	if (read(machine->signal_fd, &info, sizeof info) == sizeof info)
-		end(machine, STATUS_TERMINATED, SANDBOX_OFF_CLEAN);
+	if (read(machine->signal_fd, &info, sizeof info) != sizeof info)
+		return;
+	if (!machine->told[SANDBOX_STAMP_AGENT_READY])
+		describe_failed_start(machine);
+	end(machine, STATUS_TERMINATED, SANDBOX_OFF_CLEAN);
 }
 
 /* A VM without its proxy is a leak. The death signal says the same; this also sees a proxy that died before we asked.

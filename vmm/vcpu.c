@@ -50,6 +50,7 @@ struct vcpus {
 	int (*confine)(struct err *err);
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* wanted, or a vCPU's is_out */
+	bool describes;         /* a vCPU that leaves for a pause says where it stands; under lock */
 	struct vcpu vcpus[VCPUS_MAX];
 };
 
@@ -186,6 +187,19 @@ void vcpus_destroy(struct vcpus *all)
 
 /* --- the vCPU's thread ------------------------------------------------------------------------------------- */
 
+/* Where it stands and whether it would take an interrupt. */
+static void describe(struct vcpu *vcpu)
+{
+	struct kvm_regs regs = { 0 };
+	struct kvm_sregs sregs = { 0 };
+
+	if (!ioctl(vcpu->fd, KVM_GET_REGS, &regs) && !ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
+		log_warn("vCPU %u: rip %#llx rsp %#llx rflags %#llx cr3 %#llx, %lu exits, interrupt %s", vcpu->index,
+			 regs.rip, regs.rsp, regs.rflags, sregs.cr3,
+			 atomic_load_explicit(&vcpu->exits, memory_order_relaxed),
+			 vcpu->run->ready_for_interrupt_injection ? "window open" : "window closed");
+}
+
 /* Looks at the wanted state and waits while that is to pause. False: the thread is to end. */
 static bool wait_until_wanted(struct vcpu *vcpu)
 {
@@ -196,6 +210,8 @@ static bool wait_until_wanted(struct vcpu *vcpu)
 	pthread_mutex_lock(&all->lock);
 	while ((wanted = atomic_load(&all->wanted)) == WANT_PAUSE) {
 		if (!vcpu->is_out) {
+			if (all->describes)
+				describe(vcpu);
 			vcpu->is_out = has_paused = true;
 			pthread_cond_broadcast(&all->changed);
 		}
@@ -382,6 +398,17 @@ int vcpus_pause(struct vcpus *all, struct err *err)
 		return 0;
 	vcpus_resume(all);
 	return err_set(err, ETIMEDOUT, "a vCPU did not leave the guest within %d seconds", PAUSE_SECONDS);
+}
+
+void vcpus_describe(struct vcpus *all)
+{
+	struct err err = ERR_INIT;
+
+	pthread_mutex_lock(&all->lock);
+	all->describes = true;
+	pthread_mutex_unlock(&all->lock);
+	if (vcpus_pause(all, &err))
+		log_warn("%s", err.text);
 }
 
 void vcpus_resume(struct vcpus *all)

@@ -49,6 +49,9 @@ void vcpus_resume(struct vcpus *vcpus);
 bool vcpus_are_paused(struct vcpus *vcpus);
 void vcpus_stop(struct vcpus *vcpus);
 
+/* Pauses them, for good, and logs where each stands: for a guest that is given up. */
+void vcpus_describe(struct vcpus *vcpus);
+
 unsigned vcpus_count(const struct vcpus *vcpus);
 
 /* Returns from KVM_RUN to this process so far. */

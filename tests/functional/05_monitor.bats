@@ -14,4 +14,5 @@ monitor() { timeout -k 5 120 python3 tests/functional/monitor/monitor.py "$1"; }
 @test "monitor refuses wrong arguments by name" { monitor wrong_arguments_are_refused; }
 @test "monitor gives the reason of a panic before the module is loaded" { monitor early_panic_gives_its_reason; }
 @test "monitor reports a guest that dies in silence" { monitor silent_panic_is_reported; }
+@test "monitor says where a start that is given up stands" { monitor start_given_up_is_described; }
 @test "monitor boots with the least memory it takes" { monitor smallest_memory_boots; }

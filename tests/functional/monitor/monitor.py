@@ -11,7 +11,7 @@ import tempfile
 import time
 
 STAMP, PANIC, OFF, ERROR = 1, 2, 3, 4
-AGENT_READY = 6
+FIRST_ENTRY, AGENT_READY = 3, 6
 PAUSE, RESUME, STATS, KILL = 1, 2, 3, 6
 CLEAN, PANICKED = 0, 1
 REQUEST = struct.Struct("=IIQ64s6s2x")
@@ -29,7 +29,7 @@ def memory_file(data):
 class Monitor:
     """One VM. The files are given as descriptors, as the proxy does."""
 
-    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None, share=None):
+    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None, share=None, stderr=None):
         self.events, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.events.settimeout(60)
         self.folder = tempfile.mkdtemp()
@@ -48,7 +48,7 @@ class Monitor:
         if share is not None:
             fds["share"] = share
             args += ["--share", "share=%d" % share]
-        self.process = subprocess.Popen(args, pass_fds=fds.values())
+        self.process = subprocess.Popen(args, pass_fds=fds.values(), stderr=stderr)
         for fd in (kvm, kernel, initrd):
             os.close(fd)
         theirs.close()
@@ -100,6 +100,19 @@ class Monitor:
         s.connect(os.path.join(self.folder, "vsock"))
         s.send(b"CONNECT 1024\n")
         return s.recv(64).startswith(b"OK ")
+
+
+def case_start_given_up_is_described():
+    # A guest that is busy, and never ready.
+    m = Monitor(kernel=os.open("build/hostile-guest", os.O_RDONLY), cmdline="attack=registers seed=1 rounds=1000000000",
+                stderr=subprocess.PIPE)
+    m.until(STAMP, FIRST_ENTRY)
+    while m.ask(STATS)["exits"] < 100:
+        time.sleep(0.1)
+    m.process.send_signal(signal.SIGTERM)
+    said = m.process.communicate(timeout=30)[1].decode()
+    assert "vCPU 0: rip 0x" in said, said
+    assert "fs: status 0x" in said and "last console output" in said, said
 
 
 def case_pause(vcpus):
