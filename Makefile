@@ -27,7 +27,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 CFLAGS ?= -O2 -g
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection
 ALL_CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE -DPB_ENABLE_MALLOC $(CPPFLAGS)
-ALL_CFLAGS := -std=gnu11 $(WARN) -MMD -MP $(CFLAGS) -fPIE -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,$(HARDEN))
+ALL_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -ffile-prefix-map=$(CURDIR)=. $(CFLAGS) -fPIE -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,$(HARDEN))
 ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN) -pie,-static-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) -pthread $(LDFLAGS)
 NANOPB := -l:libprotobuf-nanopb.a
 RUNTIME_LIBS := -lseccomp -ljson-c -lcap $(NANOPB)
@@ -45,7 +45,7 @@ LIBS := $(B)/libcommon.a $(B)/libvmm.a $(B)/liboci.a $(B)/libruntime.a
 PROGRAMS := $(B)/bulkhead $(B)/bulkhead-proxy $(B)/bulkhead-vmm $(B)/bulkhead-agent
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all documents rootfs kmod check check-kvm test demo bench fuzz install uninstall deps format format-check lint docs-check clean
+.PHONY: all documents rootfs kmod check check-kvm test demo bench fuzz install uninstall deb deps format format-check lint docs-check clean
 
 all: $(PROGRAMS) $(B)/cmdline documents
 
@@ -79,7 +79,7 @@ $(B)/bulkhead-vmm: $(call objects,vmm/main.c) $(B)/libvmm.a $(B)/libcommon.a
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) -o $@
 
 # The agent: musl, static, small. Kernel headers come after musl's own.
-AGENT_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -Os -g -fno-pie $(AGENT_EXTRA) -fstack-protector-strong -ffunction-sections -fdata-sections \
+AGENT_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -ffile-prefix-map=$(CURDIR)=. -Os -g -fno-pie $(AGENT_EXTRA) -fstack-protector-strong -ffunction-sections -fdata-sections \
 	-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu
 AGENT_OBJ := $(patsubst %.c,$(B)/agent/%.o,$(AGENT_SRC) $(COMMON_SRC) gen/agent.pb.c)
 $(B)/agent/%.o: %.c | $(GEN)
@@ -179,6 +179,10 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/bulkhead $(DESTDIR)$(COMPLETIONDIR)/bulkhead
 	rm -f $(patsubst $(B)/man/%,$(DESTDIR)$(MANDIR)/man?/%,$(MAN))
 	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR)
+
+# build/bulkhead_VERSION_amd64.deb; the same bytes for the same commit.
+deb: all rootfs
+	+$(Q)packaging/build-deb $(B)
 
 SOURCES := $(wildcard common/*.[ch] vmm/*.[ch] oci/*.[ch] runtime/*.[ch] guest-agent/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c)
 format:
