@@ -107,6 +107,7 @@ struct session {
 	struct loop_watch *sync_watch, *signal_watch, *timer_watch;
 	int sync_fd, terminal_fd, terminal_size_fd, signal_fd, timer_fd;
 	bool got_go, handed_over, process_gone, why_is_certain;
+	bool asked_where; /* the monitor says where the guest stands that did not start */
 	int wait_status;
 	int guest_pid;
 	uint32_t next_id;
@@ -172,8 +173,12 @@ static enum state give_up(struct session *s)
 /* Its last words explain more than the broken connection that may have come first. */
 static enum state monitor_lost(struct session *s)
 {
+	size_t used = strlen(s->why);
+
 	if (!s->why_is_certain)
 		snprintf(s->why, sizeof s->why, "%s", monitor_reason(s->settings->monitor));
+	else if (s->asked_where)
+		snprintf(s->why + used, sizeof s->why - used, " (%s)", monitor_reason(s->settings->monitor));
 	return FAILED;
 }
 
@@ -198,11 +203,11 @@ static enum state boot_timed_out(struct session *s)
 		snprintf(s->why, sizeof s->why, "the guest did not answer within %d seconds", START_SECONDS);
 		return give_up(s);
 	}
-	snprintf(s->why, sizeof s->why, "the guest did not start within %d seconds: %s; the log says where it stands",
-		 START_SECONDS, monitor_stage(monitor));
+	snprintf(s->why, sizeof s->why, "the guest did not start within %d seconds: %s", START_SECONDS,
+		 monitor_stage(monitor));
 	channel_destroy(s->control);
 	s->control = NULL;
-	s->why_is_certain = true;
+	s->why_is_certain = s->asked_where = true;
 	monitor_terminate(monitor); /* killed if that does not help: lose_patience */
 	set_timer(s, STOP_SECONDS);
 	return LOSING;

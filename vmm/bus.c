@@ -3,7 +3,6 @@
 
 #include "common/auto.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/loop.h"
 #include "vmm/kvm.h"
 
@@ -187,27 +186,30 @@ bool bus_access(struct bus *bus, uint64_t address, void *data, unsigned length, 
 	return true;
 }
 
-static void describe_queue(const struct virtio_device *device, unsigned index, const struct virtqueue *queue)
+/* Offered by the driver, taken, given back. */
+static size_t describe_queue(const struct virtqueue *queue, char *text, size_t size)
 {
 	uint16_t offered = 0, used = 0;
 
 	memcpy(&offered, queue->avail + 2, sizeof offered);
 	memcpy(&used, queue->used + 2, sizeof used);
-	log_warn("%s queue %u: the driver offered %u, %u taken, %u given back%s", device->ops->name, index, offered,
-		 queue->next_avail, used, queue->broken ? ", broken" : "");
+	return (size_t)snprintf(text, size, " %u/%u/%u%s", offered, queue->next_avail, used,
+				queue->broken ? " broken" : "");
 }
 
-void bus_describe(struct bus *bus)
+size_t bus_describe(const struct bus *bus, char *text, size_t size)
 {
-	for (unsigned i = 0; i < bus->count; i++) {
-		struct virtio_mmio *mmio = &bus->devices[i];
-		struct virtio_device *device = mmio->device;
+	size_t used = 0;
 
-		log_warn("%s: status %#x, interrupts pending %#x, %lu requests", device->ops->name,
-			 atomic_load(&mmio->status), atomic_load(&mmio->interrupt_status),
-			 (unsigned long)atomic_load(&device->requests));
-		for (unsigned q = 0; q < device->queue_count; q++)
+	for (unsigned i = 0; i < bus->count && used < size; i++) {
+		const struct virtio_mmio *mmio = &bus->devices[i];
+		const struct virtio_device *device = mmio->device;
+
+		used += (size_t)snprintf(text + used, size - used, "%s%s %#x", i ? ", " : "", device->ops->name,
+					 atomic_load(&mmio->status));
+		for (unsigned q = 0; q < device->queue_count && used < size; q++)
 			if (device->queues[q].ready)
-				describe_queue(device, q, &device->queues[q]);
+				used += describe_queue(&device->queues[q], text + used, size - used);
 	}
+	return used;
 }

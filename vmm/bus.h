@@ -70,7 +70,10 @@ uint32_t bus_pins(const struct bus *bus);
 /* False: no device is at that address. */
 bool bus_access(struct bus *bus, uint64_t address, void *data, unsigned length, bool is_write);
 
-/* Logs how far each device came: for a guest that is given up. No vCPU runs. */
-void bus_describe(struct bus *bus);
+/*
+ * Writes how far each device's queues came: for a guest that is given up, and runs no more. Returns the length as
+ * snprintf does.
+ */
+size_t bus_describe(const struct bus *bus, char *text, size_t size);
 
 #endif

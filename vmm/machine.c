@@ -225,12 +225,15 @@ static void vcpu_noticed(void *arg, uint32_t events)
 /* The proxy has lost its patience: whoever looks for the cause finds here where the guest hangs. */
 static void describe_failed_start(struct machine *machine)
 {
-	char raw[SERIAL_TAIL_SIZE];
-	size_t length = serial_tail(&machine->serial, raw);
+	char raw[SERIAL_TAIL_SIZE], text[512];
+	size_t used = vcpus_describe(machine->vcpus, text, sizeof text - 2);
 
-	vcpus_describe(machine->vcpus);
-	bus_describe(&machine->bus);
-	log_guest(LOG_WARN, "last console output", raw, length);
+	if (used < sizeof text - 2) {
+		used += (size_t)snprintf(text + used, sizeof text - used, "; ");
+		bus_describe(&machine->bus, text + used, sizeof text - used);
+	}
+	log_guest(LOG_INFO, "last console output", raw, serial_tail(&machine->serial, raw));
+	event_error(machine->event_fd, ETIMEDOUT, text);
 }
 
 static void signal_came(void *arg, uint32_t events)

@@ -39,6 +39,8 @@ struct vcpu {
 	bool has_thread;
 	bool is_out; /* of the guest, waiting or ended; under all->lock */
 	atomic_ulong exits;
+	uint64_t rip; /* this and the next: for vcpus_describe, under all->lock */
+	bool takes_interrupts;
 };
 
 struct vcpus {
@@ -187,17 +189,17 @@ void vcpus_destroy(struct vcpus *all)
 
 /* --- the vCPU's thread ------------------------------------------------------------------------------------- */
 
-/* Where it stands and whether it would take an interrupt. */
+/* Where it stands, kept for vcpus_describe. */
 static void describe(struct vcpu *vcpu)
 {
 	struct kvm_regs regs = { 0 };
-	struct kvm_sregs sregs = { 0 };
 
-	if (!ioctl(vcpu->fd, KVM_GET_REGS, &regs) && !ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
-		log_warn("vCPU %u: rip %#llx rsp %#llx rflags %#llx cr3 %#llx, %lu exits, interrupt %s", vcpu->index,
-			 regs.rip, regs.rsp, regs.rflags, sregs.cr3,
-			 atomic_load_explicit(&vcpu->exits, memory_order_relaxed),
-			 vcpu->run->ready_for_interrupt_injection ? "window open" : "window closed");
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs))
+		return;
+	log_debug("vCPU %u: rip %#llx rsp %#llx rbp %#llx rflags %#llx", vcpu->index, regs.rip, regs.rsp, regs.rbp,
+		  regs.rflags);
+	vcpu->rip = regs.rip;
+	vcpu->takes_interrupts = regs.rflags & 1 << 9;
 }
 
 /* Looks at the wanted state and waits while that is to pause. False: the thread is to end. */
@@ -400,15 +402,22 @@ int vcpus_pause(struct vcpus *all, struct err *err)
 	return err_set(err, ETIMEDOUT, "a vCPU did not leave the guest within %d seconds", PAUSE_SECONDS);
 }
 
-void vcpus_describe(struct vcpus *all)
+size_t vcpus_describe(struct vcpus *all, char *text, size_t size)
 {
 	struct err err = ERR_INIT;
+	size_t used = 0;
 
 	pthread_mutex_lock(&all->lock);
 	all->describes = true;
 	pthread_mutex_unlock(&all->lock);
 	if (vcpus_pause(all, &err))
-		log_warn("%s", err.text);
+		return (size_t)snprintf(text, size, "%s", err.text);
+	for (unsigned i = 0; i < all->count && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%svCPU %u at %#llx after %lu exits, interrupts %s",
+					 i ? ", " : "", i, (unsigned long long)all->vcpus[i].rip,
+					 atomic_load(&all->vcpus[i].exits),
+					 all->vcpus[i].takes_interrupts ? "on" : "off");
+	return used;
 }
 
 void vcpus_resume(struct vcpus *all)

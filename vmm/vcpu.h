@@ -13,6 +13,7 @@
 #define BULKHEAD_VCPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { VCPUS_MAX = 32 };
@@ -49,8 +50,11 @@ void vcpus_resume(struct vcpus *vcpus);
 bool vcpus_are_paused(struct vcpus *vcpus);
 void vcpus_stop(struct vcpus *vcpus);
 
-/* Pauses them, for good, and logs where each stands: for a guest that is given up. */
-void vcpus_describe(struct vcpus *vcpus);
+/*
+ * Pauses them, for good, and writes where each stands: for a guest that is given up. Returns the length as snprintf
+ * does. Registers are in the log at debug level.
+ */
+size_t vcpus_describe(struct vcpus *vcpus, char *text, size_t size);
 
 unsigned vcpus_count(const struct vcpus *vcpus);
 
