@@ -40,6 +40,22 @@
 #define SANDBOX_REG_PANIC_LENGTH 0x01cu
 #define SANDBOX_PANIC_MAX 2048u
 
+/*
+ * Write only: the guest physical address of SANDBOX_IDENTITY_SIZE bytes inside one page, zeroed by the guest. The low half comes
+ * first; the high half makes it count. The monitor fills it in when it continues a VM that was saved, before any vCPU
+ * runs: so a guest that finds a generation other than the one it knows is another one than it was.
+ */
+#define SANDBOX_REG_IDENTITY_LOW 0x020u
+#define SANDBOX_REG_IDENTITY_HIGH 0x024u
+
+#define SANDBOX_ENTROPY_SIZE 64u
+
+/* Offsets in it; little-endian. */
+#define SANDBOX_IDENTITY_GENERATION 0u /* u64; 0: this VM began by booting */
+#define SANDBOX_IDENTITY_REALTIME 8u   /* u64; nanoseconds since 1970, when it was filled in */
+#define SANDBOX_IDENTITY_ENTROPY 16u   /* SANDBOX_ENTROPY_SIZE bytes that nobody else gets */
+#define SANDBOX_IDENTITY_SIZE (SANDBOX_IDENTITY_ENTROPY + SANDBOX_ENTROPY_SIZE)
+
 /* Numbers are part of the interface and never reused. */
 enum sandbox_stamp {
 	SANDBOX_STAMP_NONE = 0,

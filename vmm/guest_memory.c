@@ -22,7 +22,6 @@ static void choose_page_size(const struct guest_range *range, uint64_t total, bo
 {
 	uint64_t array = (total / 64 + GUEST_HUGE_PAGE - 1) & ~(GUEST_HUGE_PAGE - 1);
 
-	madvise(range->host, range->size, MADV_NOHUGEPAGE);
 	for (unsigned i = 0; i < sizeof first_given / sizeof *first_given; i++)
 		if (range->start <= first_given[i] && range->size >= first_given[i] - range->start + GUEST_HUGE_PAGE)
 			madvise(range->host + (first_given[i] - range->start), GUEST_HUGE_PAGE, MADV_HUGEPAGE);
@@ -49,7 +48,7 @@ static int add_range(struct guest_memory *memory, uint64_t start, uint64_t size,
 	return 0;
 }
 
-int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *err)
+int guest_memory_create_plain(struct guest_memory *memory, uint64_t size, struct err *err)
 {
 	uint64_t low = size < GUEST_HOLE_START ? size : GUEST_HOLE_START;
 
@@ -63,6 +62,15 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *
 		guest_memory_destroy(memory);
 		return -1;
 	}
+	for (unsigned i = 0; i < memory->count; i++)
+		madvise(memory->ranges[i].host, memory->ranges[i].size, MADV_NOHUGEPAGE);
+	return 0;
+}
+
+int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *err)
+{
+	if (guest_memory_create_plain(memory, size, err))
+		return -1;
 	for (unsigned i = 0; i < memory->count; i++)
 		choose_page_size(&memory->ranges[i], size, i == memory->count - 1);
 	return 0;

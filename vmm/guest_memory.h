@@ -35,6 +35,10 @@ struct guest_memory {
 
 /* Maps `size` bytes (a multiple of 2 MiB), private and zero. Undo with guest_memory_destroy, also half built. */
 int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *err);
+
+/* The same without a choice of page sizes: what comes will be mapped over it (snapshot_memory.h). */
+int guest_memory_create_plain(struct guest_memory *memory, uint64_t size, struct err *err);
+
 void guest_memory_destroy(struct guest_memory *memory);
 
 /*

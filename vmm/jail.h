@@ -16,7 +16,7 @@
 
 struct err;
 
-enum jail_thread { JAIL_LOOP, JAIL_VCPU, JAIL_FILES, JAIL_THREADS };
+enum jail_thread { JAIL_LOOP, JAIL_VCPU, JAIL_FILES, JAIL_SAVE, JAIL_THREADS };
 
 /*
  * New mount, network, IPC, UTS and cgroup namespaces, an empty read-only root, no core dumps, not dumpable, no new

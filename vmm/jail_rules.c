@@ -142,6 +142,15 @@ static const struct jail_rule files[] = {
 	ALLOW(rseq),                    /* the same */
 };
 
+/* Only where a template is made, of a guest that has seen nothing of a container. */
+static const struct jail_rule save[] = {
+	/* what KVM knows of the VM and its vCPUs */
+	ONE_OF(ioctl, 1, KVM_GET_CLOCK, KVM_GET_IRQCHIP, KVM_GET_REGS, KVM_GET_SREGS, KVM_GET_XSAVE, KVM_GET_XSAVE2,
+	       KVM_GET_XCRS, KVM_GET_DEBUGREGS, KVM_GET_LAPIC, KVM_GET_MP_STATE, KVM_GET_VCPU_EVENTS, KVM_GET_MSRS),
+	ALLOW(pwrite64),  /* memory, */
+	ALLOW(ftruncate), /* whose file is as large as it from the start */
+};
+
 #define RULES(table) { table, sizeof table / sizeof *table }
 
 const struct jail_rules jail_common = RULES(common);
@@ -149,4 +158,5 @@ const struct jail_rules jail_special[JAIL_THREADS] = {
 	[JAIL_LOOP] = RULES(loop),
 	[JAIL_VCPU] = RULES(vcpu),
 	[JAIL_FILES] = RULES(files),
+	[JAIL_SAVE] = RULES(save),
 };

@@ -14,6 +14,8 @@
 
 struct err;
 struct guest_memory;
+struct snapshot;
+struct snapshot_writer;
 
 struct kvm {
 	int fd;          /* /dev/kvm, not owned */
@@ -52,5 +54,12 @@ int kvm_sink_fd(struct kvm *kvm, uint64_t address, struct err *err);
  * there is no memory. Once. False: this host's kernel cannot.
  */
 bool kvm_show_pages(struct kvm *kvm, uint64_t address, const void *pages, size_t size);
+
+/*
+ * Interrupt controllers, and the guest's clock, which goes on from where it was: before its vCPUs are restored.
+ * kvm_state.c
+ */
+int kvm_save(const struct kvm *kvm, struct snapshot_writer *writer, struct err *err);
+int kvm_restore(const struct kvm *kvm, const struct snapshot *snapshot, struct err *err);
 
 #endif

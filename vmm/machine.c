@@ -30,6 +30,7 @@
 #include "vmm/nets.h"
 #include "vmm/sandbox.h"
 #include "vmm/serial.h"
+#include "vmm/template.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtio_fs.h"
 #include "vmm/virtio_rng.h"
@@ -64,10 +65,14 @@ struct machine {
 	struct serial serial;
 	char cmdline[BOOT_CMDLINE_MAX + 1];
 
+	struct template_saver *saver; /* NULL: no template is being made */
+	int save_memory_fd, save_state_fd;
+	bool is_continued; /* from a template: it does not boot */
+
 	int event_fd;  /* not owned */
 	int notice_fd; /* eventfd: a vCPU thread has something for the loop */
 	int signal_fd;
-	uint64_t created_ns, loaded_ns;
+	uint64_t created_ns, template_ns, loaded_ns;
 	bool told[SANDBOX_STAMP_COUNT];
 
 	/* How a vCPU came to its end, the first one that did; written by its thread. */
@@ -87,8 +92,14 @@ static bool mmio_accessed(void *arg, uint64_t address, void *data, unsigned leng
 	if (bus_access(&machine->bus, address, data, length, is_write))
 		return true;
 	if (address >= SANDBOX_MMIO_BASE && address - SANDBOX_MMIO_BASE < SANDBOX_MMIO_SIZE) {
-		if (is_write)
-			return sandbox_write(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
+		if (is_write) {
+			bool goes_on = sandbox_write(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
+
+			/* A template's vCPU stops here, so that it goes on from here. */
+			if (machine->saver && sandbox_stamp(&machine->sandbox, SANDBOX_STAMP_AGENT_READY))
+				vcpus_hold(machine->vcpus);
+			return goes_on;
+		}
 		sandbox_read(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
 		return true;
 	}
@@ -211,6 +222,33 @@ static void tell_stamps(struct machine *machine)
 	}
 }
 
+static struct template_parts parts_of(struct machine *machine)
+{
+	return (struct template_parts){
+		.memory = &machine->memory,
+		.kvm = &machine->kvm,
+		.vcpus = machine->vcpus,
+		.bus = &machine->bus,
+		.fs = machine->fs,
+		.sandbox = &machine->sandbox,
+	};
+}
+
+/* The agent is ready, and so is the template. */
+static void save_template(struct machine *machine)
+{
+	struct err err = ERR_INIT;
+
+	if (!sandbox_stamp(&machine->sandbox, SANDBOX_STAMP_AGENT_READY))
+		return;
+	if (vcpus_pause(machine->vcpus, &err) || template_saver_run(machine->saver, &err)) {
+		machine->failure = err;
+		loop_stop(machine->loop, -1);
+		return;
+	}
+	loop_stop(machine->loop, 0);
+}
+
 static void vcpu_noticed(void *arg, uint32_t events)
 {
 	struct machine *machine = arg;
@@ -220,6 +258,8 @@ static void vcpu_noticed(void *arg, uint32_t events)
 	eventfd_read(machine->notice_fd, &count);
 	tell_stamps(machine);
 	look_for_end(machine);
+	if (machine->saver)
+		save_template(machine);
 }
 
 /* The proxy has lost its patience: whoever looks for the cause finds here where the guest hangs. */
@@ -427,16 +467,11 @@ static int load(struct machine *machine, const struct machine_config *config, st
 	return boot_params_write(&machine->memory, has_initrd ? &initrd : NULL, machine->cmdline, err);
 }
 
-static int build(struct machine *machine, const struct machine_config *config, struct err *err)
+/* A VM that boots; devices must be there. */
+static int build_cold(struct machine *machine, const struct machine_config *config, struct err *err)
 {
 	struct loaded_image kernel;
 
-	if (create_loop(machine, err))
-		return -1;
-	if (kvm_create(&machine->kvm, config->kvm_fd, err))
-		return -1;
-	if (add_devices(machine, config, err) || add_shares(machine, config, err))
-		return -1;
 	if (guest_memory_create(&machine->memory, (uint64_t)config->memory_mib << 20, err))
 		return -1;
 	if (load(machine, config, &kernel, err))
@@ -446,6 +481,75 @@ static int build(struct machine *machine, const struct machine_config *config, s
 	machine->vcpus =
 		vcpus_create(&machine->kvm, config->vcpus, kernel.entry, &vcpu_callbacks, machine, err);
 	if (!machine->vcpus)
+		return -1;
+	if (config->save_memory_fd < 0)
+		return 0;
+	machine->save_memory_fd = config->save_memory_fd;
+	machine->save_state_fd = config->save_state_fd;
+	return vcpus_plan_save(machine->vcpus, err);
+}
+
+/* Memory and processors as they were saved, in a VM that is new. */
+static int build_from_template(struct machine *machine, const struct machine_config *config,
+			       const struct template *saved, struct err *err)
+{
+	if (template_restore_memory(saved, &machine->memory, (uint64_t)config->memory_mib << 20,
+				    config->template_memory_fd, err) ||
+	    kvm_set_memory(&machine->kvm, &machine->memory, err))
+		return -1;
+	machine->vcpus = vcpus_create(&machine->kvm, config->vcpus, 0, &vcpu_callbacks, machine, err);
+	return machine->vcpus ? template_restore_processors(saved, &machine->kvm, machine->vcpus, err) : -1;
+}
+
+/*
+ * True: the machine is as far as its template, but for devices. Else it is as it was before. Nothing that is wrong with a
+ * template keeps a container from starting, only from starting fast.
+ */
+static bool try_template(struct machine *machine, const struct machine_config *config, struct template *saved)
+{
+	struct err why = ERR_INIT;
+
+	if (config->template_state_fd < 0)
+		return false;
+	machine->template_ns = event_now();
+	if (!template_open(saved, config->template_state_fd, &why)) {
+		if (!build_from_template(machine, config, saved, &why))
+			return true;
+		template_close(saved);
+	}
+	log_warn("the template is of no use, the VM boots instead: %s", why.text);
+	vcpus_destroy(machine->vcpus);
+	machine->vcpus = NULL;
+	kvm_destroy(&machine->kvm);
+	guest_memory_destroy(&machine->memory);
+	return false;
+}
+
+static int build(struct machine *machine, const struct machine_config *config, struct err *err)
+{
+	struct template saved = { 0 };
+	int result;
+
+	if (create_loop(machine, err))
+		return -1;
+	if (kvm_create(&machine->kvm, config->kvm_fd, err))
+		return -1;
+	machine->is_continued = try_template(machine, config, &saved);
+	if (machine->kvm.vm_fd < 0 && kvm_create(&machine->kvm, config->kvm_fd, err))
+		return -1;
+	if (add_devices(machine, config, err) || add_shares(machine, config, err)) {
+		result = -1;
+	} else if (machine->is_continued) {
+		const struct template_parts parts = parts_of(machine);
+
+		result = template_restore_devices(&saved, &parts, err);
+		if (result)
+			err_wrap(err, "the template does not fit (`bulkhead template remove --all` helps)");
+	} else {
+		result = build_cold(machine, config, err);
+	}
+	template_close(&saved);
+	if (result)
 		return -1;
 	if (config->control_fd >= 0) {
 		machine->control = control_create(machine->loop, config->control_fd, &control_ops, machine, err);
@@ -467,6 +571,7 @@ struct machine *machine_create(const struct machine_config *config, struct err *
 	machine->created_ns = event_now();
 	machine->event_fd = config->event_fd;
 	machine->notice_fd = machine->signal_fd = machine->kvm.vm_fd = -1;
+	machine->save_memory_fd = machine->save_state_fd = -1;
 	pthread_mutex_init(&machine->end_lock, NULL);
 	serial_init(&machine->serial);
 	sandbox_init(&machine->sandbox, &machine->memory);
@@ -487,6 +592,7 @@ void machine_destroy(struct machine *machine)
 {
 	if (!machine)
 		return;
+	template_saver_destroy(machine->saver);
 	vcpus_destroy(machine->vcpus);
 	control_destroy(machine->control);
 	bus_destroy(&machine->bus);
@@ -511,6 +617,11 @@ static int confine_vcpu(struct err *err)
 	return jail_close_thread(JAIL_VCPU, err);
 }
 
+static int confine_saver(struct err *err)
+{
+	return jail_close_thread(JAIL_SAVE, err);
+}
+
 /* Each thread closes the jail for its own kind; the vCPUs are held back until this one has. */
 static int close_jail(struct machine *machine, struct err *err)
 {
@@ -518,6 +629,14 @@ static int close_jail(struct machine *machine, struct err *err)
 		return -1;
 	if (jail_give_up_rights(err) || vcpus_start(machine->vcpus, confine_vcpu, err))
 		return -1;
+	if (machine->save_memory_fd >= 0) {
+		const struct template_parts parts = parts_of(machine);
+
+		machine->saver = template_saver_create(&parts, machine->save_memory_fd, machine->save_state_fd,
+						       confine_saver, err);
+		if (!machine->saver)
+			return -1;
+	}
 	return jail_close_thread(JAIL_LOOP, err);
 }
 
@@ -528,10 +647,19 @@ int machine_run(struct machine *machine, struct err *err)
 
 	if (close_jail(machine, err))
 		return -1;
+	if (machine->is_continued) {
+		const struct template_parts parts = parts_of(machine);
+
+		if (template_continue(&parts, err))
+			return -1;
+		virtio_vsock_set_ready(machine->vsock);
+	}
 	entered_ns = event_now();
 	vcpus_resume(machine->vcpus);
 	/* The guest runs; now there is time to talk. */
 	event_stamp(machine->event_fd, VMM_STAMP_START, machine->created_ns);
+	if (machine->is_continued)
+		event_stamp(machine->event_fd, VMM_STAMP_TEMPLATE, machine->template_ns);
 	event_stamp(machine->event_fd, VMM_STAMP_LOADED, machine->loaded_ns);
 	event_stamp(machine->event_fd, VMM_STAMP_FIRST_ENTRY, entered_ns);
 	result = loop_run(machine->loop);

@@ -31,6 +31,10 @@ struct machine_config {
 	int control_fd; /* listening (vmm_api.h) */
 	int event_fd;   /* connected to the proxy (vmm_api.h); its end is ours */
 	int proc_fd;    /* as jail_enter gives it */
+	/* A template to begin with, if it is any good (template.h); else the VM boots. */
+	int template_memory_fd, template_state_fd;
+	/* Two empty files: make a template. The VM ends when its agent is ready, and they are filled then. */
+	int save_memory_fd, save_state_fd;
 	unsigned memory_mib;
 	unsigned vcpus;
 	const char *cmdline;

@@ -84,6 +84,10 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		{ "--initrd-fd", &config->initrd_fd },   { "--vsock-fd", &config->vsock_fd },
 		{ "--control-fd", &config->control_fd }, { "--event-fd", &config->event_fd },
 		{ "--log-fd", &arguments->log_fd },
+		{ "--template-memory-fd", &config->template_memory_fd },
+		{ "--template-state-fd", &config->template_state_fd },
+		{ "--save-memory-fd", &config->save_memory_fd },
+		{ "--save-state-fd", &config->save_state_fd },
 	};
 	int number;
 
@@ -141,6 +145,9 @@ static int parse(char **argv, struct arguments *arguments, struct err *first)
 		return -1;
 	if (config->kvm_fd < 0 || config->kernel_fd < 0 || config->vsock_fd < 0)
 		return err_set(first, EINVAL, "--kvm-fd, --kernel-fd and --vsock-fd are needed");
+	if ((config->template_memory_fd < 0) != (config->template_state_fd < 0) ||
+	    (config->save_memory_fd < 0) != (config->save_state_fd < 0))
+		return err_set(first, EINVAL, "a template is two files: of memory, and of state");
 	return 0;
 }
 
@@ -164,6 +171,8 @@ static void close_what_is_done_with(struct machine_config *config)
 	close_fd(&config->kvm_fd);
 	close_fd(&config->kernel_fd);
 	close_fd(&config->initrd_fd);
+	close_fd(&config->template_memory_fd);
+	close_fd(&config->template_state_fd);
 }
 
 static int run(struct arguments *arguments, struct err *err)
@@ -198,7 +207,8 @@ int main(int argc, char **argv)
 	static struct arguments arguments = {
 		.machine = {
 			.kvm_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_fd = -1, .control_fd = -1, .event_fd = -1,
-			.proc_fd = -1,
+			.proc_fd = -1, .template_memory_fd = -1, .template_state_fd = -1, .save_memory_fd = -1,
+			.save_state_fd = -1,
 			.memory_mib = 128, .vcpus = 1, .cmdline = "", .file_cache = &fs_caching_auto,
 		},
 		.log_fd = STDERR_FILENO,

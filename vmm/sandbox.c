@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/sandbox.h"
 
+#include "common/err.h"
 #include "vmm/guest_memory.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <time.h>
 
 void sandbox_init(struct sandbox *sandbox, const struct guest_memory *memory)
@@ -44,6 +47,23 @@ static void take_panic(struct sandbox *sandbox, uint32_t length)
 
 	if (guest_memory_read(sandbox->memory, sandbox->panic_address, sandbox->panic_text, bounded))
 		sandbox->panic_length = bounded;
+	else
+		sandbox->refused++;
+}
+
+/* Bytes that end where they begin: in one page, in memory. */
+static bool is_place_for_identity(const struct sandbox *sandbox, uint64_t address)
+{
+	return address && address % GUEST_PAGE <= GUEST_PAGE - SANDBOX_IDENTITY_SIZE &&
+	       guest_memory_at(sandbox->memory, address, SANDBOX_IDENTITY_SIZE);
+}
+
+static void take_identity(struct sandbox *sandbox, uint32_t high)
+{
+	uint64_t address = (uint64_t)high << 32 | sandbox->identity_low;
+
+	if (is_place_for_identity(sandbox, address))
+		sandbox->identity_address = address;
 	else
 		sandbox->refused++;
 }
@@ -111,6 +131,12 @@ bool sandbox_write(struct sandbox *sandbox, uint32_t offset, const void *data, u
 	case SANDBOX_REG_PANIC_LENGTH:
 		take_panic(sandbox, value);
 		break;
+	case SANDBOX_REG_IDENTITY_LOW:
+		sandbox->identity_low = value;
+		break;
+	case SANDBOX_REG_IDENTITY_HIGH:
+		take_identity(sandbox, value);
+		break;
 	default:
 		sandbox->refused++;
 		break;
@@ -153,4 +179,45 @@ bool sandbox_is_off(struct sandbox *sandbox, uint8_t *status, uint8_t *reason)
 	*reason = sandbox->off_reason;
 	pthread_mutex_unlock(&sandbox->lock);
 	return off;
+}
+
+/* --- another life ------------------------------------------------------------------------------------------ */
+
+void sandbox_save(struct sandbox *sandbox, struct sandbox_saved *out)
+{
+	pthread_mutex_lock(&sandbox->lock);
+	*out = (struct sandbox_saved){ .identity_address = sandbox->identity_address };
+	pthread_mutex_unlock(&sandbox->lock);
+}
+
+int sandbox_restore(struct sandbox *sandbox, const struct sandbox_saved *saved, struct err *err)
+{
+	if (!is_place_for_identity(sandbox, saved->identity_address))
+		return err_set(err, EBADMSG, "the saved guest has no place for a new identity");
+	pthread_mutex_lock(&sandbox->lock);
+	sandbox->identity_address = saved->identity_address;
+	pthread_mutex_unlock(&sandbox->lock);
+	return 0;
+}
+
+int sandbox_renew(struct sandbox *sandbox, struct err *err)
+{
+	uint8_t identity[SANDBOX_IDENTITY_SIZE];
+	uint64_t generation, realtime;
+	struct timespec now;
+	bool written;
+
+	if (getrandom(identity, sizeof identity, 0) != (ssize_t)sizeof identity)
+		return err_set_errno(err, "there is no entropy for the guest");
+	memcpy(&generation, identity, sizeof generation);
+	generation |= 1; /* never 0 */
+	clock_gettime(CLOCK_REALTIME, &now);
+	realtime = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	memcpy(identity + SANDBOX_IDENTITY_GENERATION, &generation, sizeof generation);
+	memcpy(identity + SANDBOX_IDENTITY_REALTIME, &realtime, sizeof realtime);
+	pthread_mutex_lock(&sandbox->lock);
+	written = guest_memory_write(sandbox->memory, sandbox->identity_address, identity, sizeof identity);
+	pthread_mutex_unlock(&sandbox->lock);
+	explicit_bzero(identity, sizeof identity);
+	return written ? 0 : err_set(err, EIO, "the guest has no place for a new identity");
 }

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct err;
 struct guest_memory;
 
 struct sandbox {
@@ -24,6 +25,8 @@ struct sandbox {
 	pthread_mutex_t lock;
 	uint64_t stamps[SANDBOX_STAMP_COUNT]; /* CLOCK_MONOTONIC, nanoseconds; 0: not yet */
 	uint64_t panic_address;
+	uint64_t identity_address; /* inside memory, or 0 */
+	uint32_t identity_low;
 	char panic_text[SANDBOX_PANIC_MAX]; /* raw */
 	size_t panic_length;
 	bool is_off;
@@ -49,5 +52,17 @@ size_t sandbox_panic(struct sandbox *sandbox, char out[SANDBOX_PANIC_MAX]);
 
 /* Has the guest powered off? Then with which status and reason (checked to be one of the enum). */
 bool sandbox_is_off(struct sandbox *sandbox, uint8_t *status, uint8_t *reason);
+
+struct sandbox_saved {
+	uint64_t identity_address;
+};
+
+void sandbox_save(struct sandbox *sandbox, struct sandbox_saved *out);
+
+/* A guest that is as far as its agent's readiness; it has given no stamp in this life. */
+int sandbox_restore(struct sandbox *sandbox, const struct sandbox_saved *saved, struct err *err);
+
+/* Tells the guest that it is a new one, and what time it is: entropy and a generation of its own. No vCPU runs. */
+int sandbox_renew(struct sandbox *sandbox, struct err *err);
 
 #endif

@@ -12,6 +12,8 @@
 #include "vmm/boot_params.h"
 #include "vmm/cpuid.h"
 #include "vmm/kvm.h"
+#include "vmm/snapshot.h"
+#include "vmm/vcpu_state.h"
 
 #include <errno.h>
 #include <linux/kvm.h>
@@ -50,6 +52,8 @@ struct vcpus {
 	unsigned count;
 	_Atomic(enum wanted) wanted; /* written under lock */
 	int (*confine)(struct err *err);
+	struct vcpu_state_plan plan; /* for a VM that is to be saved */
+	uint64_t processor;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* wanted, or a vCPU's is_out */
 	bool describes;         /* a vCPU that leaves for a pause says where it stands; under lock */
@@ -160,6 +164,8 @@ struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, cons
 	cpuid_tailor(cpuid, count, ioctl(kvm->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0);
 	if (cpuid_host_loses_xcr0())
 		cpuid_hide_xsave(cpuid);
+	cpuid_set_index(cpuid, 0);
+	all->processor = snapshot_hash(SNAPSHOT_HASH_INIT, cpuid->entries, cpuid->nent * sizeof cpuid->entries[0]);
 	for (unsigned i = 0; i < count; i++)
 		if (create_one(all, i, cpuid, err))
 			goto failed;
@@ -184,6 +190,7 @@ void vcpus_destroy(struct vcpus *all)
 	}
 	pthread_cond_destroy(&all->changed);
 	pthread_mutex_destroy(&all->lock);
+	free(all->plan.msrs);
 	free(all);
 }
 
@@ -380,13 +387,17 @@ static bool all_are_out(struct vcpus *all)
 	return true;
 }
 
+void vcpus_hold(struct vcpus *all)
+{
+	kick_all(all, WANT_PAUSE);
+}
+
 int vcpus_pause(struct vcpus *all, struct err *err)
 {
 	struct timespec deadline;
 	bool out;
 
-	if (vcpus_are_paused(all))
-		return 0;
+	/* Paused already, or on their way (vcpus_hold): then this only waits. */
 	kick_all(all, WANT_PAUSE);
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += PAUSE_SECONDS;
@@ -442,6 +453,32 @@ void vcpus_stop(struct vcpus *all)
 			pthread_join(all->vcpus[i].thread, NULL);
 		all->vcpus[i].has_thread = false;
 	}
+}
+
+int vcpus_plan_save(struct vcpus *all, struct err *err)
+{
+	return vcpu_state_plan(&all->plan, all->kvm->fd, all->kvm->vm_fd, all->vcpus[0].fd, err);
+}
+
+int vcpus_save(struct vcpus *all, struct snapshot_writer *writer, struct err *err)
+{
+	for (unsigned i = 0; i < all->count; i++)
+		if (vcpu_state_save(&all->plan, all->vcpus[i].fd, i, writer, err))
+			return -1;
+	return 0;
+}
+
+int vcpus_restore(struct vcpus *all, const struct snapshot *snapshot, struct err *err)
+{
+	for (unsigned i = 0; i < all->count; i++)
+		if (vcpu_state_restore(all->kvm->vm_fd, all->vcpus[i].fd, i, snapshot, err))
+			return -1;
+	return 0;
+}
+
+uint64_t vcpus_processor(const struct vcpus *all)
+{
+	return all->processor;
 }
 
 unsigned vcpus_count(const struct vcpus *all)

@@ -20,6 +20,8 @@ enum { VCPUS_MAX = 32 };
 
 struct err;
 struct kvm;
+struct snapshot;
+struct snapshot_writer;
 struct vcpus;
 
 struct vcpu_callbacks {
@@ -44,6 +46,12 @@ void vcpus_destroy(struct vcpus *vcpus); /* stops them first; NULL is fine */
  */
 int vcpus_start(struct vcpus *vcpus, int (*confine)(struct err *err), struct err *err);
 
+/*
+ * Wants them to pause, without waiting for it; for a callback, which so has its own vCPU stop at that access. vcpus_pause
+ * waits for it.
+ */
+void vcpus_hold(struct vcpus *vcpus);
+
 /* When it returns, every vCPU is out of the guest. Fails if one does not come out in time; then they all run on. */
 int vcpus_pause(struct vcpus *vcpus, struct err *err);
 void vcpus_resume(struct vcpus *vcpus);
@@ -55,6 +63,17 @@ void vcpus_stop(struct vcpus *vcpus);
  * does. Registers are in the log at debug level.
  */
 size_t vcpus_describe(struct vcpus *vcpus, char *text, size_t size);
+
+/*
+ * To a snapshot, once they are paused, and from one, before they are started. vcpus_plan_save comes before both save and
+ * start.
+ */
+int vcpus_plan_save(struct vcpus *vcpus, struct err *err);
+int vcpus_save(struct vcpus *vcpus, struct snapshot_writer *writer, struct err *err);
+int vcpus_restore(struct vcpus *vcpus, const struct snapshot *snapshot, struct err *err);
+
+/* A number for what the guest is told of its processors: a snapshot belongs to one. */
+uint64_t vcpus_processor(const struct vcpus *vcpus);
 
 unsigned vcpus_count(const struct vcpus *vcpus);
 

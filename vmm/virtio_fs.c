@@ -19,6 +19,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "vmm/fs_abi.h"
 #include "vmm/fs_server.h"
 #include "vmm/virtio_device.h"
 
@@ -29,6 +30,7 @@
 #include <sys/prctl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 enum {
 	PRIORITY_QUEUE,
@@ -453,4 +455,63 @@ int virtio_fs_add_share(struct virtio_device *device, const char *name, int fd, 
 int virtio_fs_remove_share(struct virtio_device *device, const char *name, struct err *err)
 {
 	return fs_shares_remove(&fs_of(device)->server->shares, name, err);
+}
+
+/* --- a snapshot -------------------------------------------------------------------------------------------------- */
+
+static bool is_quiet_locked(const struct virtio_fs *fs)
+{
+	return !fs->busy && !fs->untold && !fs->forgets_looked_for && !fs->lingering;
+}
+
+/* The last thread to be done lingers for LINGER_MS and settles; its end is not signalled, so this looks now and then. */
+static bool wait_until_quiet(struct virtio_fs *fs)
+{
+	enum { LOOKS = 400, LOOK_NS = 5000000 };
+	bool quiet = false;
+
+	pthread_mutex_lock(&fs->lock);
+	for (unsigned i = 0; i < LOOKS && !(quiet = is_quiet_locked(fs)); i++) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += LOOK_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&fs->quiet, &fs->lock, &until);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	return quiet;
+}
+
+int virtio_fs_save(struct virtio_device *device, struct fs_saved *out, struct err *err)
+{
+	struct virtio_fs *fs = fs_of(device);
+	struct fs_server *server = fs->server;
+
+	if (!wait_until_quiet(fs))
+		return err_set(err, EBUSY, "virtio-fs: a request is still under way");
+	if (fs_nodes_count(&server->nodes) != 1 || fs_handles_count(&server->handles) != 0)
+		return err_set(err, EBUSY, "virtio-fs: the guest has looked at files");
+	*out = (struct fs_saved){
+		.minor = atomic_load(&server->minor),
+		.openless = atomic_load(&server->openless),
+		.write_back = atomic_load(&server->write_back),
+	};
+	return 0;
+}
+
+int virtio_fs_restore(struct virtio_device *device, const struct fs_saved *saved, struct err *err)
+{
+	struct fs_server *server = fs_of(device)->server;
+
+	/* What INIT could have led to, and nothing else. */
+	if (saved->minor && (saved->minor < FS_FUSE_MINOR_MIN || saved->minor > FS_FUSE_MINOR))
+		return err_set(err, EBADMSG, "virtio-fs: the saved protocol version %u is none", saved->minor);
+	if (saved->write_back && !server->caching.write_back)
+		return err_set(err, EBADMSG, "virtio-fs: the saved guest writes late, which is not wanted here");
+	atomic_store(&server->openless, saved->openless != 0);
+	atomic_store(&server->write_back, saved->write_back != 0);
+	atomic_store(&server->minor, saved->minor);
+	return 0;
 }

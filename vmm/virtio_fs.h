@@ -12,6 +12,7 @@
 #define BULKHEAD_VIRTIO_FS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct err;
 struct fs_caching;
@@ -34,5 +35,17 @@ int virtio_fs_add_share(struct virtio_device *device, const char *name, int fd, 
 
 /* No new look-ups; what is open goes on. */
 int virtio_fs_remove_share(struct virtio_device *device, const char *name, struct err *err);
+
+/* What was agreed on in INIT. There is no more to a session in which the guest knows only the root. */
+struct fs_saved {
+	uint32_t minor; /* 0: no INIT yet */
+	uint8_t openless, write_back, reserved[2];
+};
+
+/* Waits until no request is under way. Fails if that takes long, or if the guest knows a file by now. No vCPU runs. */
+int virtio_fs_save(struct virtio_device *device, struct fs_saved *out, struct err *err);
+
+/* Into a device that no driver has seen. */
+int virtio_fs_restore(struct virtio_device *device, const struct fs_saved *saved, struct err *err);
 
 #endif

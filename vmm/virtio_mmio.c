@@ -162,6 +162,19 @@ enum virtio_state virtio_mmio_next_state(enum virtio_state state, enum virtio_ev
 	return next == VIRTIO_STATE_RESET ? VIRTIO_STATE_COUNT : next;
 }
 
+uint32_t virtio_mmio_status(enum virtio_state state)
+{
+	static const uint32_t bits[VIRTIO_STATE_COUNT] = {
+		[VIRTIO_STATE_ACKNOWLEDGED] = STATUS_ACKNOWLEDGE,
+		[VIRTIO_STATE_DRIVER] = STATUS_ACKNOWLEDGE | STATUS_DRIVER,
+		[VIRTIO_STATE_NEGOTIATED] = STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK,
+		[VIRTIO_STATE_ACTIVE] = STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK,
+		[VIRTIO_STATE_FAILED] = STATUS_FAILED,
+	};
+
+	return bits[state];
+}
+
 static void reset(struct virtio_mmio *mmio)
 {
 	struct virtio_device *device = mmio->device;
@@ -184,7 +197,7 @@ static void reset(struct virtio_mmio *mmio)
 	atomic_store(&mmio->interrupt_status, 0);
 }
 
-static bool features_are_acceptable(const struct virtio_mmio *mmio)
+bool virtio_mmio_features_are_acceptable(const struct virtio_mmio *mmio)
 {
 	return !(mmio->driver_features & ~offered_features(mmio)) && mmio->driver_features & FEATURE_VERSION_1;
 }
@@ -207,7 +220,7 @@ static void add_status(struct virtio_mmio *mmio, enum virtio_event event)
 		return;
 	}
 	/* 2.2.2: the bit stays clear for features we cannot take; the driver reads it back and knows. */
-	if (next == VIRTIO_STATE_NEGOTIATED && !features_are_acceptable(mmio)) {
+	if (next == VIRTIO_STATE_NEGOTIATED && !virtio_mmio_features_are_acceptable(mmio)) {
 		complain(mmio, "features that were not offered");
 		return;
 	}

@@ -93,6 +93,12 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *da
 /* The doorbell of queue `index` rang: lets the device look if it is active. On the loop thread. */
 void virtio_mmio_kicked(struct virtio_mmio *mmio, unsigned index);
 
+/* What Status reads as in a state in which nothing has gone wrong. */
+uint32_t virtio_mmio_status(enum virtio_state state);
+
+/* Whether mmio->driver_features were offered, and are enough. */
+bool virtio_mmio_features_are_acceptable(const struct virtio_mmio *mmio);
+
 /* The table, for tests and messages. NULL for offsets without a register. */
 struct virtio_register {
 	const char *name;

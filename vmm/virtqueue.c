@@ -205,6 +205,11 @@ int virtqueue_pop(struct virtqueue *queue, struct virtq_chain *chain)
 	return read_chain(queue, chain);
 }
 
+bool virtqueue_has_more(const struct virtqueue *queue)
+{
+	return queue->ready && !queue->broken && load16(queue->avail + RING_INDEX, __ATOMIC_ACQUIRE) != queue->next_avail;
+}
+
 void virtqueue_unpop(struct virtqueue *queue)
 {
 	queue->next_avail--;

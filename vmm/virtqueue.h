@@ -75,6 +75,9 @@ void virtqueue_reset(struct virtqueue *queue);
  */
 int virtqueue_pop(struct virtqueue *queue, struct virtq_chain *chain);
 
+/* Whether virtqueue_pop would have something to say. */
+bool virtqueue_has_more(const struct virtqueue *queue);
+
 /* Puts back the chain popped last (device has no room for it now). */
 void virtqueue_unpop(struct virtqueue *queue);
 

@@ -29,6 +29,7 @@ enum vmm_stamp {
 	VMM_STAMP_MODULE = 4,      /* the guest's stamps, enum sandbox_stamp, on the host's clock */
 	VMM_STAMP_AGENT_START = 5,
 	VMM_STAMP_AGENT_READY = 6,
+	VMM_STAMP_TEMPLATE = 7, /* before a template is read; then VMM_STAMP_LOADED is when its state is set */
 	VMM_STAMP_COUNT
 };
 
