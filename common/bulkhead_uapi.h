@@ -52,6 +52,19 @@ struct bulkhead_device_place {
 #define BULKHEAD_IOC_ADD_DEVICE _IOW('B', 4, struct bulkhead_device_place)
 #define BULKHEAD_IOC_REMOVE_DEVICE _IOW('B', 5, struct bulkhead_device_place)
 
+/*
+ * Which guest this is. `generation` is 0 in one that booted, and another number each time the monitor continues it, or a
+ * copy of it, from where it was saved. Then `realtime_ns` was the time, in nanoseconds since 1970, and `entropy` is the
+ * caller's: it is given out once, and mixed into the kernel's pool, but whoever calls has the generator reseeded.
+ */
+struct bulkhead_identity {
+	__u64 generation;
+	__u64 realtime_ns;
+	__u8 entropy[64];
+};
+
+#define BULKHEAD_IOC_IDENTITY _IOR('B', 6, struct bulkhead_identity)
+
 /* Where virtio-mmio devices are, one a page (vmm/machine.c). */
 #define BULKHEAD_DEVICES_START 0xd0000000ull
 #define BULKHEAD_DEVICES_END 0xd1000000ull

@@ -19,6 +19,7 @@
 #include "guest-agent/listener.h"
 #include "guest-agent/power.h"
 #include "guest-agent/reaper.h"
+#include "guest-agent/template.h"
 #include "guest-agent/testmode.h"
 
 #include <signal.h>
@@ -36,8 +37,10 @@ static int start(struct agent *agent, struct err *err)
 		return -1;
 	if (listener_create(agent, CONN_CONTROL, err) < 0 || listener_create(agent, CONN_STREAM, err) < 0)
 		return -1;
+	if (template_is_wanted() && template_prepare(agent, err) < 0)
+		return -1;
 	power_stamp(agent, SANDBOX_STAMP_AGENT_READY);
-	return 0;
+	return template_is_wanted() ? template_begin_again(agent, err) : 0;
 }
 
 int main(int argc, char **argv)

@@ -18,6 +18,7 @@
 #include "chardev.h"
 #include "handover.h"
 #include "hotplug.h"
+#include "identity.h"
 #include "sandbox.h"
 #include "sandbox_regs.h"
 
@@ -79,6 +80,18 @@ static long do_device(unsigned int command, const void __user *arg)
 	return hotplug_remove(place.address);
 }
 
+static long do_identity(void __user *arg)
+{
+	struct bulkhead_identity identity = {};
+	long ret = 0;
+
+	identity_take(&identity);
+	if (copy_to_user(arg, &identity, sizeof(identity)))
+		ret = -EFAULT;
+	memzero_explicit(&identity, sizeof(identity));
+	return ret;
+}
+
 static long chardev_ioctl(struct file *file, unsigned int command, unsigned long arg)
 {
 	const void __user *user = (const void __user *)arg;
@@ -95,6 +108,8 @@ static long chardev_ioctl(struct file *file, unsigned int command, unsigned long
 	case BULKHEAD_IOC_ADD_DEVICE:
 	case BULKHEAD_IOC_REMOVE_DEVICE:
 		return do_device(command, user);
+	case BULKHEAD_IOC_IDENTITY:
+		return do_identity((void __user *)arg);
 	default:
 		return -ENOTTY;
 	}

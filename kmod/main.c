@@ -3,13 +3,14 @@
  * main.c - bulkhead_guest: the guest's half of the sandbox device.
  *
  * The agent loads this module first of all. From then on the monitor learns how the guest gets on (boot stamps) and
- * how it ends (status, reason, text).
+ * how it ends (status, reason, text); and the guest learns when it has become another one (identity.c).
  */
 #include <linux/module.h>
 
 #include "chardev.h"
 #include "handover.h"
 #include "hotplug.h"
+#include "identity.h"
 #include "sandbox.h"
 #include "sandbox_regs.h"
 
@@ -24,11 +25,16 @@ static int __init bulkhead_guest_init(void)
 	ret = handover_init();
 	if (ret)
 		goto err_sandbox;
-	ret = chardev_init();
+	ret = identity_init();
 	if (ret)
 		goto err_handover;
+	ret = chardev_init();
+	if (ret)
+		goto err_identity;
 	return 0;
 
+err_identity:
+	identity_exit();
 err_handover:
 	handover_exit();
 err_sandbox:
@@ -41,6 +47,7 @@ static void __exit bulkhead_guest_exit(void)
 {
 	chardev_exit();
 	hotplug_exit();
+	identity_exit();
 	handover_exit();
 	sandbox_unmap();
 }

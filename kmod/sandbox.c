@@ -77,6 +77,12 @@ void sandbox_show_text(phys_addr_t address, size_t length)
 	writel(min_t(size_t, length, SANDBOX_PANIC_MAX), registers + SANDBOX_REG_PANIC_LENGTH);
 }
 
+void sandbox_show_identity(phys_addr_t address)
+{
+	writel(lower_32_bits(address), registers + SANDBOX_REG_IDENTITY_LOW);
+	writel(upper_32_bits(address), registers + SANDBOX_REG_IDENTITY_HIGH);
+}
+
 void sandbox_power_off(u8 status, u8 reason)
 {
 	writel(status | reason << 8, registers + SANDBOX_REG_POWER_OFF);

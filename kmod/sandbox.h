@@ -18,6 +18,9 @@ void sandbox_stamp(u32 stamp);
 /* Shows the monitor the text at this guest physical address. It has been copied when this returns. */
 void sandbox_show_text(phys_addr_t address, size_t length);
 
+/* Shows the monitor where it may tell of a new identity. For good. */
+void sandbox_show_identity(phys_addr_t address);
+
 /* Does not return from a working device. */
 void sandbox_power_off(u8 status, u8 reason);
 

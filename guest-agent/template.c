@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest-agent/template.h"
+
+#include "common/auto.h"
+#include "common/bulkhead_uapi.h"
+#include "common/err.h"
+#include "guest-agent/agent.h"
+#include "guest-agent/boot.h"
+#include "guest-agent/cgroup.h"
+#include "guest-agent/device_filter.h"
+
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/random.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+bool template_is_wanted(void)
+{
+	return getenv("bulkhead_template") != NULL;
+}
+
+/* The kernel's first program for a cgroup costs as much as the rest of a container, the next ones hardly anything. */
+static int warm_device_filter(const struct agent *agent, struct err *err)
+{
+	static const struct bpf_insn allow[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	struct cgroup cgroup = CGROUP_EMPTY;
+	int result = cgroup_create(&cgroup, agent->cgroup_fd, "template", err);
+
+	if (result == 0)
+		result = device_filter_attach(cgroup.dir_fd, allow, sizeof allow, err);
+	if (result == 0 && cgroup_remove(&cgroup) < 0)
+		result = err_set_errno(err, "removing a cgroup");
+	cgroup_destroy(&cgroup);
+	return result;
+}
+
+int template_prepare(struct agent *agent, struct err *err)
+{
+	if (boot_finish(agent, 0, err) < 0 || warm_device_filter(agent, err) < 0)
+		return -1;
+	return 0;
+}
+
+/* What the kernel's generator was seeded with before is known to every copy; from here on it is this one's alone. */
+static int reseed(const struct bulkhead_identity *identity, struct err *err)
+{
+	_Alignas(struct rand_pool_info) unsigned char bytes[sizeof(struct rand_pool_info) + sizeof identity->entropy];
+	struct rand_pool_info *pool = (void *)bytes;
+	auto_fd int fd = open("/dev/random", O_RDWR | O_CLOEXEC);
+	int result = 0;
+
+	pool->entropy_count = 8 * (int)sizeof identity->entropy;
+	pool->buf_size = (int)sizeof identity->entropy;
+	memcpy(pool->buf, identity->entropy, sizeof identity->entropy);
+	if (fd < 0 || ioctl(fd, RNDADDENTROPY, pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
+		result = err_set_errno(err, "giving the guest entropy of its own");
+	explicit_bzero(bytes, sizeof bytes);
+	return result;
+}
+
+int template_begin_again(const struct agent *agent, struct err *err)
+{
+	struct bulkhead_identity identity;
+	struct timespec now;
+	int result;
+
+	if (ioctl(agent->sandbox_fd, BULKHEAD_IOC_IDENTITY, &identity) < 0)
+		return err_set_errno(err, "asking which guest this is");
+	if (!identity.generation)
+		return 0; /* saving failed, and this is still the one that booted */
+	now = (struct timespec){ .tv_sec = (time_t)(identity.realtime_ns / 1000000000),
+				 .tv_nsec = (long)(identity.realtime_ns % 1000000000) };
+	result = reseed(&identity, err);
+	explicit_bzero(&identity, sizeof identity);
+	if (result == 0 && clock_settime(CLOCK_REALTIME, &now) < 0)
+		result = err_set_errno(err, "setting the clock");
+	return result;
+}
