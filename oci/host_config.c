@@ -35,6 +35,7 @@ static struct oci_host_config *make_defaults(void)
 	config->max_memory_mib = UINT32_MAX;
 	config->vhost_net = true;
 	config->log_level = LOG_INFO;
+	config->templates = true;
 	if (sysinfo(&info) == 0 && (uint64_t)info.totalram * info.mem_unit >> 20 < UINT32_MAX)
 		config->max_memory_mib = (uint32_t)((uint64_t)info.totalram * info.mem_unit >> 20);
 	return config;
@@ -55,6 +56,7 @@ static int refuse_unknown(const struct oci_json *document, struct err *err)
 		"allowed_annotations",
 		"log_level",
 		"vhost_net",
+		"templates",
 		NULL,
 	};
 
@@ -121,7 +123,9 @@ static int parse_document(const struct oci_json *document, struct oci_host_confi
 	    parse_number(document, "reserve_memory_mib", 0, UINT32_MAX / 2, &out->reserve_memory_mib, err) < 0 ||
 	    parse_number(document, "max_vcpus", 1, OCI_VM_VCPUS_MAX, &out->max_vcpus, err) < 0 ||
 	    parse_number(document, "default_vcpus", 1, OCI_VM_VCPUS_MAX, &out->default_vcpus, err) < 0 ||
-	    parse_annotations(document, out, err) < 0 || oci_json_bool(document, "vhost_net", &out->vhost_net, err) < 0)
+	    parse_annotations(document, out, err) < 0 ||
+	    oci_json_bool(document, "vhost_net", &out->vhost_net, err) < 0 ||
+	    oci_json_bool(document, "templates", &out->templates, err) < 0)
 		return -1;
 	int found = oci_name_parse(document, "log_level", levels, &level, err);
 	out->log_level = (enum log_level)level;

@@ -6,7 +6,7 @@
  *       "default_memory_mib": 512, "max_memory_mib": 65536, "reserve_memory_mib": 64,
  *       "default_vcpus": 1, "max_vcpus": 8,
  *       "allowed_annotations": ["io.bulkhead.memory-mib", "io.bulkhead.vcpus"], "log_level": "info",
- *       "vhost_net": true }
+ *       "vhost_net": true, "templates": true }
  *
  * Every member is optional. An unknown one is refused: a spelling mistake here must not go unnoticed.
  */
@@ -30,6 +30,7 @@ struct oci_host_config {
 	uint32_t default_vcpus, max_vcpus;
 	struct oci_strings allowed_annotations;
 	bool vhost_net; /* packets go through /dev/vhost-net where there is one */
+	bool templates; /* VMs begin with a template, which is built when there is none (runtime/template.h) */
 	enum log_level log_level; /* of monitors */
 };
 

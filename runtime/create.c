@@ -212,7 +212,9 @@ static int open_machine(struct creation *c, struct err *err)
 {
 	if (c->pod.joins)
 		return 0;
-	return launch_open_guest(&c->launch, &c->paths, c->host, c->request->config, err);
+	if (launch_open_guest(&c->launch, &c->paths, c->host, c->request->config, err) < 0)
+		return -1;
+	return launch_open_template(&c->launch, &c->paths, c->host, c->request->config, err);
 }
 
 static int open_shares(struct creation *c, struct err *err)

@@ -4,10 +4,12 @@
 #include "runtime/paths.h"
 #include "runtime/share.h"
 #include "runtime/statedir.h"
+#include "runtime/template.h"
 #include "runtime/vm_socket.h"
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/log.h"
 
 #include "oci/config.h"
 #include "oci/describe.h"
@@ -24,7 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CMDLINE_MAX = 2048, FIXED_FDS = 6 };
+enum { CMDLINE_MAX = 2048, FIXED_FDS = 8 };
 
 void launch_init(struct launch *launch)
 {
@@ -35,6 +37,8 @@ void launch_init(struct launch *launch)
 		.vsock_fd = -1,
 		.control_fd = -1,
 		.log_fd = -1,
+		.template_memory_fd = -1,
+		.template_state_fd = -1,
 	};
 }
 
@@ -46,6 +50,8 @@ void launch_close(struct launch *launch)
 	close_fd(&launch->vsock_fd);
 	close_fd(&launch->control_fd);
 	close_fd(&launch->log_fd);
+	close_fd(&launch->template_memory_fd);
+	close_fd(&launch->template_state_fd);
 	for (size_t i = 0; i < launch->share_count; i++) {
 		close_fd(&launch->shares[i].fd);
 		free(launch->shares[i].argument);
@@ -179,6 +185,43 @@ int launch_open_guest(struct launch *launch, const struct paths *paths, const st
 	return make_cmdline(launch, paths->cmdline, host, config, err);
 }
 
+int launch_open_template(struct launch *launch, const struct paths *paths, const struct oci_host_config *host,
+			 const struct oci_config *config, struct err *err)
+{
+	const struct template_inputs inputs = {
+		.monitor = paths->monitor,
+		.kvm_fd = launch->kvm_fd,
+		.kernel_fd = launch->kernel_fd,
+		.initrd_fd = launch->initrd_fd,
+		.memory_mib = launch->memory_mib,
+		.vcpus = launch->vcpus,
+		.file_cache = launch->file_cache,
+		.cmdline = launch->cmdline,
+	};
+	int *memory_fd = &launch->template_memory_fd, *state_fd = &launch->template_state_fd;
+	struct err why = ERR_INIT;
+
+	/* The store is root's. A bundle's own kernel is not worth a place in it. */
+	if (!host->templates || geteuid() != 0 || config->vm.kernel || config->vm.initrd || config->vm.parameters.count)
+		return 0;
+	if (template_open_files(&inputs, memory_fd, state_fd, &why) == 0)
+		return 0;
+	if (why.code != ENOENT && why.code != ESTALE) {
+		log_warn("starting without a template: %s", why.text);
+		return 0;
+	}
+	if (template_build(&inputs, true, &why) == 0 && template_open_files(&inputs, memory_fd, state_fd, &why) == 0)
+		return 0;
+	if (why.code == EINTR)
+		return err_set(err, EINTR, "%s", why.text);
+	/* Said when it happens; that it happened before, or that one is on its way, is no news. */
+	if (why.code == ENOTSUP || why.code == EAGAIN)
+		log_debug("starting without a template: %s", why.text);
+	else
+		log_warn("starting without a template: %s", why.text);
+	return 0;
+}
+
 int launch_open_state(struct launch *launch, int dirfd, struct err *err)
 {
 	launch->vsock_fd = vm_socket_listen(dirfd, VM_SOCKET_VSOCK, SOCK_STREAM, err);
@@ -273,6 +316,10 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 		add(&a, "--file-cache");
 		add(&a, "%s", launch->file_cache);
 	}
+	if (launch->template_state_fd >= 0) {
+		add_number(&a, "--template-memory-fd", launch->template_memory_fd);
+		add_number(&a, "--template-state-fd", launch->template_state_fd);
+	}
 	add(&a, "--cmdline");
 	add(&a, "%s", launch->cmdline);
 	add_number(&a, "--vsock-fd", launch->vsock_fd);
@@ -305,6 +352,10 @@ int launch_fds(const struct launch *launch, int **fds, size_t *count, struct err
 	list[n++] = launch->vsock_fd;
 	list[n++] = launch->control_fd;
 	list[n++] = launch->log_fd;
+	if (launch->template_state_fd >= 0) {
+		list[n++] = launch->template_memory_fd;
+		list[n++] = launch->template_state_fd;
+	}
 	for (size_t i = 0; i < launch->share_count; i++)
 		list[n++] = launch->shares[i].fd;
 	*fds = list;

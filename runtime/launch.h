@@ -24,6 +24,7 @@ struct launch {
 	char *kernel_path, *initrd_path; /* for messages */
 	int vsock_fd, control_fd;        /* listening, in the state directory */
 	int log_fd;
+	int template_memory_fd, template_state_fd; /* -1: the VM boots */
 	uint32_t memory_mib, vcpus;
 	const char *file_cache; /* oci/file_cache.h; NULL: the monitor's default */
 	enum log_level log_level; /* of the monitor, as the host's configuration says */
@@ -46,6 +47,13 @@ void launch_close(struct launch *launch);
  */
 int launch_open_guest(struct launch *launch, const struct paths *paths, const struct oci_host_config *host,
 		      const struct oci_config *config, struct err *err);
+
+/*
+ * The template that a VM of this size begins with, built first if there is none and `host` does not forbid it. Only what
+ * nobody but the user can mean fails (an interrupt): without a template the VM boots. After launch_open_guest.
+ */
+int launch_open_template(struct launch *launch, const struct paths *paths, const struct oci_host_config *host,
+			 const struct oci_config *config, struct err *err);
 
 /* /dev/kvm, with the remedy in the error. */
 int launch_open_kvm(struct err *err);

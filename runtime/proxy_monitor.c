@@ -350,6 +350,7 @@ const char *monitor_stage(const struct monitor *monitor)
 		[VMM_STAMP_MODULE] = "its kernel has not come to the agent",
 		[VMM_STAMP_AGENT_START] = "its agent is not ready",
 		[VMM_STAMP_AGENT_READY] = "its agent does not answer",
+		[VMM_STAMP_TEMPLATE] = "the monitor has not restored its template",
 	};
 
 	return stages[monitor->stage];

@@ -662,6 +662,11 @@ int machine_run(struct machine *machine, struct err *err)
 		event_stamp(machine->event_fd, VMM_STAMP_TEMPLATE, machine->template_ns);
 	event_stamp(machine->event_fd, VMM_STAMP_LOADED, machine->loaded_ns);
 	event_stamp(machine->event_fd, VMM_STAMP_FIRST_ENTRY, entered_ns);
+	if (machine->is_continued) {
+		/* It was, when it was saved. */
+		machine->told[SANDBOX_STAMP_AGENT_READY] = true;
+		event_stamp(machine->event_fd, VMM_STAMP_AGENT_READY, entered_ns);
+	}
 	result = loop_run(machine->loop);
 	if (result && machine->failure.code)
 		*err = machine->failure;
