@@ -89,6 +89,7 @@ began() { script 'grep -c bulkhead_template /proc/cmdline; true'; run_container;
 }
 
 @test "a damaged template is told of, and the container starts without it" {
+	bulkhead template remove --all
 	bulkhead template build
 	local state memory
 	state=$(entry)/state memory=$(entry)/memory
