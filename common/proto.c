@@ -44,6 +44,8 @@ static const struct {
 	[PROTO_LOOKUP_REPLY] = { "lookup reply", PROTO_LOOKUP_REPLY_MAX },
 	[PROTO_RESOLVER] = { "resolver", 64 },
 	[PROTO_RESOLVER_REPLY] = { "resolver reply", 0 },
+	[PROTO_FORWARD] = { "forward", 64 },
+	[PROTO_FORWARD_REPLY] = { "forward reply", 0 },
 };
 
 static void put32(uint8_t *p, uint32_t v)

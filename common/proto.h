@@ -90,6 +90,8 @@ enum proto_type {
 	PROTO_LOOKUP_REPLY = 37,
 	PROTO_RESOLVER = 38,         /* ResolverRequest: nameservers that only the host can reach */
 	PROTO_RESOLVER_REPLY = 39,   /* Empty, when the agent listens in their place */
+	PROTO_FORWARD = 40,          /* ForwardRequest: first frame of a stream connection to a port of the guest */
+	PROTO_FORWARD_REPLY = 41,    /* Empty, at once: a port where nobody listens closes the connection */
 	PROTO_TYPE_COUNT
 };
 

@@ -14,7 +14,7 @@ struct resolver;
 struct agent {
 	struct loop *loop;
 	int sandbox_fd;         /* /dev/bulkhead, or -1 */
-	const char *run_dir;    /* holds shares/, root/ and overlay/ */
+	const char *run_dir;    /* holds shares/, common/, root/ and overlay/ */
 	const char *cgroup_dir; /* where the cgroup tree is mounted */
 	int cgroup_fd;          /* of it; -1 until boot_finish */
 	bool finished_boot;

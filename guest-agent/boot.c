@@ -31,7 +31,7 @@ static int make_directory(const char *path, mode_t mode, struct err *err)
 
 static int make_run_dirs(const struct agent *agent, struct err *err)
 {
-	static const char *const names[] = { "shares", "root", "overlay" };
+	static const char *const names[] = { "shares", "common", "root", "overlay" };
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

@@ -111,10 +111,17 @@ int cgroup_delegate(const struct cgroup *cgroup, unsigned uid, unsigned gid, str
 	return 0;
 }
 
+/* A limit of huge pages of a size that this kernel does not have is kept by itself. */
+static bool needs_no_file(const agent_FileValue *file)
+{
+	return errno == ENOENT && strncmp(file->name, "hugetlb.", 8) == 0;
+}
+
 int cgroup_write_files(const struct cgroup *cgroup, const agent_FileValue *files, size_t count, struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (file_write_at(cgroup->dir_fd, files[i].name, message_text(files[i].value)) < 0)
+		if (file_write_at(cgroup->dir_fd, files[i].name, message_text(files[i].value)) < 0 &&
+		    !needs_no_file(&files[i]))
 			return errtext_set(err, "setting cgroup file %s to \"%.200s\"", files[i].name,
 					   message_text(files[i].value));
 	}

@@ -7,6 +7,7 @@
 #include "common/loop.h"
 #include "guest-agent/agent.h"
 #include "guest-agent/boot.h"
+#include "guest-agent/common_mounts.h"
 #include "guest-agent/device_filter.h"
 #include "guest-agent/errtext.h"
 #include "guest-agent/kernel.h"
@@ -16,10 +17,12 @@
 #include "guest-agent/reply.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 
 static void settle(struct container *container);
 
@@ -104,6 +107,9 @@ static void destroy(struct container *container)
 	reply_drop(&container->freezes, NULL);
 	reply_drop(&container->deletes, NULL);
 	reply_drop(&container->oom_waits, NULL);
+	for (size_t i = 0; i < container->share_count; i++)
+		free(container->shares[i]);
+	free(container->shares);
 	free(container->uid_mappings);
 	free(container->gid_mappings);
 	free(container->id);
@@ -120,6 +126,40 @@ static bool copy_mappings(agent_IdMapping **out, size_t *out_count, const agent_
 	memcpy(*out, from, count * sizeof **out);
 	*out_count = count;
 	return true;
+}
+
+static bool copy_shares(struct container *container, const agent_Container *from)
+{
+	container->shares = calloc(1 + from->mounts_count, sizeof *container->shares);
+	if (!container->shares)
+		return false;
+	for (size_t i = 0; i <= from->mounts_count; i++) {
+		const char *name = i == 0                      ? from->root_share
+				   : from->mounts[i - 1].share ? from->mounts[i - 1].source
+							       : NULL;
+
+		if (!name)
+			continue;
+		container->shares[container->share_count] = strdup(name);
+		if (!container->shares[container->share_count++])
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Shares that the host has removed by now: looking for one is what makes the kernel forget its files, which the host
+ * keeps open until then.
+ */
+static void look_for_shares(const struct container *container)
+{
+	struct stat status;
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < container->share_count; i++) {
+		snprintf(path, sizeof path, "%s/shares/%s", container->agent->run_dir, container->shares[i]);
+		(void)!lstat(path, &status);
+	}
 }
 
 static void cgroup_changed(void *arg, uint32_t events)
@@ -144,7 +184,8 @@ static struct container *make_record(struct agent *agent, const agent_CreateRequ
 	    !copy_mappings(&container->uid_mappings, &container->uid_mapping_count, from->uid_mappings,
 			   from->uid_mappings_count) ||
 	    !copy_mappings(&container->gid_mappings, &container->gid_mapping_count, from->gid_mappings,
-			   from->gid_mappings_count)) {
+			   from->gid_mappings_count) ||
+	    !copy_shares(container, from)) {
 		err_set(err, ENOMEM, "out of memory");
 		goto failed;
 	}
@@ -266,7 +307,8 @@ static int spawn_first(struct container *container, struct process *process, con
 	const agent_Container *from = &request->container;
 	struct namespace_plan plan;
 
-	if (plan_create(&plan, container, from, err) < 0 || set_guests_own(container, from, err) < 0)
+	if (plan_create(&plan, container, from, err) < 0 || set_guests_own(container, from, err) < 0 ||
+	    common_mounts_make(container->agent->run_dir, from, err) < 0)
 		return -1;
 	struct launch launch = {
 		.id = container->id,
@@ -458,6 +500,7 @@ static void finish(struct container *container)
 		reply_error(first->reply, first->failure ? first->failure : &no_memory);
 		first->reply = NULL;
 	}
+	look_for_shares(container);
 	if (err.code)
 		reply_all_error(&container->deletes, &err);
 	else

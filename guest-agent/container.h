@@ -35,6 +35,9 @@ struct container {
 	agent_IdMapping *uid_mappings, *gid_mappings;
 	size_t uid_mapping_count, gid_mapping_count;
 
+	char **shares; /* names */
+	size_t share_count;
+
 	bool is_doomed;        /* its CREATE failed */
 	struct reply *freezes; /* until the kernel says it is done */
 	struct reply *deletes;

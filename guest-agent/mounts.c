@@ -85,6 +85,8 @@ static int clone_source(const struct rootfs *rootfs, const agent_Mount *mount)
 	/* A share's name is one component (requests_check.c); a share that is itself a link is not followed. */
 	if (mount->share)
 		return kernel_open_tree(rootfs->shares_fd, mount->source, flags | AT_SYMLINK_NOFOLLOW);
+	if (mount->common)
+		return kernel_open_tree(rootfs->common_fd, mount->source, flags | AT_SYMLINK_NOFOLLOW);
 	return kernel_open_tree(AT_FDCWD, mount->source, flags);
 }
 

@@ -8,6 +8,7 @@
 #include "guest-agent/agent.h"
 #include "guest-agent/conn.h"
 #include "guest-agent/container.h"
+#include "guest-agent/forward.h"
 #include "guest-agent/inspect.h"
 #include "guest-agent/net.h"
 #include "guest-agent/power.h"
@@ -192,19 +193,31 @@ static void handle_attach(struct agent *agent, void **message, struct reply *rep
 		stdio_attach(process->io, request->stream, fd);
 }
 
+static void handle_forward(struct agent *agent, void **message, struct reply *reply)
+{
+	const agent_ForwardRequest *request = *message;
+	struct conn *conn = reply->conn;
+
+	reply_ok(reply);
+	int fd = conn_take_fd(conn);
+	if (fd >= 0)
+		forward_start(agent, fd, (uint16_t)request->port);
+}
+
 static const struct {
 	handler *handle;
 	enum conn_kind kind; /* on which connections it may come */
 } handlers[PROTO_TYPE_COUNT] = {
-	[PROTO_HELLO] = { handle_hello, CONN_CONTROL },     [PROTO_CREATE] = { handle_create, CONN_CONTROL },
-	[PROTO_START] = { handle_start, CONN_CONTROL },     [PROTO_EXEC] = { handle_exec, CONN_CONTROL },
-	[PROTO_WAIT] = { handle_wait, CONN_CONTROL },       [PROTO_KILL] = { handle_kill, CONN_CONTROL },
-	[PROTO_RESIZE] = { handle_resize, CONN_CONTROL },   [PROTO_PS] = { handle_ps, CONN_CONTROL },
-	[PROTO_UPDATE] = { handle_update, CONN_CONTROL },   [PROTO_STATS] = { handle_stats, CONN_CONTROL },
-	[PROTO_DELETE] = { handle_delete, CONN_CONTROL },   [PROTO_SHUTDOWN] = { handle_shutdown, CONN_CONTROL },
-	[PROTO_FREEZE] = { handle_freeze, CONN_CONTROL },   [PROTO_OOM_WAIT] = { handle_oom_wait, CONN_CONTROL },
-	[PROTO_NET_ADD] = { handle_net_add, CONN_CONTROL }, [PROTO_NET_REMOVE] = { handle_net_remove, CONN_CONTROL },
-	[PROTO_ATTACH] = { handle_attach, CONN_STREAM },    [PROTO_RESOLVER] = { handle_resolver, CONN_CONTROL },
+	[PROTO_HELLO] = { handle_hello, CONN_CONTROL },       [PROTO_CREATE] = { handle_create, CONN_CONTROL },
+	[PROTO_START] = { handle_start, CONN_CONTROL },       [PROTO_EXEC] = { handle_exec, CONN_CONTROL },
+	[PROTO_WAIT] = { handle_wait, CONN_CONTROL },         [PROTO_KILL] = { handle_kill, CONN_CONTROL },
+	[PROTO_RESIZE] = { handle_resize, CONN_CONTROL },     [PROTO_PS] = { handle_ps, CONN_CONTROL },
+	[PROTO_UPDATE] = { handle_update, CONN_CONTROL },     [PROTO_STATS] = { handle_stats, CONN_CONTROL },
+	[PROTO_DELETE] = { handle_delete, CONN_CONTROL },     [PROTO_SHUTDOWN] = { handle_shutdown, CONN_CONTROL },
+	[PROTO_FREEZE] = { handle_freeze, CONN_CONTROL },     [PROTO_OOM_WAIT] = { handle_oom_wait, CONN_CONTROL },
+	[PROTO_NET_ADD] = { handle_net_add, CONN_CONTROL },   [PROTO_NET_REMOVE] = { handle_net_remove, CONN_CONTROL },
+	[PROTO_FORWARD] = { handle_forward, CONN_STREAM },    [PROTO_ATTACH] = { handle_attach, CONN_STREAM },
+	[PROTO_RESOLVER] = { handle_resolver, CONN_CONTROL },
 };
 
 /* 0 if a request of this type may come on this connection now. */

@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 enum { ID_MAX = 200, EXEC_ID_MAX = 256, SIGNAL_MAX = 64, RLIMITS_COUNT = 16, SHARE_NAME_MAX = 255 };
@@ -126,6 +127,8 @@ static int check_mount(const agent_Mount *mount, size_t index, struct err *err)
 		return err_set(err, EINVAL, "mount %zu: the destination is not an absolute path", index);
 	if (mount->share && !is_share_name(mount->source))
 		return err_set(err, EINVAL, "mount %zu: the source is not the name of a share", index);
+	if (mount->common && (mount->share || !(mount->flags & MS_BIND) || !is_share_name(mount->source)))
+		return err_set(err, EINVAL, "mount %zu: the source is not the name of something in common", index);
 	if (!mount->type || !mount->source)
 		return err_set(err, EINVAL, "mount %zu at %.200s: type or source missing", index, mount->destination);
 	return 0;
@@ -326,6 +329,15 @@ static int check_resolver(void *message, struct err *err)
 	return 0;
 }
 
+static int check_forward(void *message, struct err *err)
+{
+	const agent_ForwardRequest *request = message;
+
+	if (request->port == 0 || request->port > UINT16_MAX)
+		return err_set(err, EINVAL, "%u is not a port", request->port);
+	return 0;
+}
+
 static int check_nothing(void *message, struct err *err)
 {
 	(void)message;
@@ -355,6 +367,7 @@ static const struct {
 	[PROTO_NET_ADD] = { agent_NetAddRequest_fields, sizeof(agent_NetAddRequest), check_net_add },
 	[PROTO_NET_REMOVE] = { agent_NetRemoveRequest_fields, sizeof(agent_NetRemoveRequest), check_nothing },
 	[PROTO_RESOLVER] = { agent_ResolverRequest_fields, sizeof(agent_ResolverRequest), check_resolver },
+	[PROTO_FORWARD] = { agent_ForwardRequest_fields, sizeof(agent_ForwardRequest), check_forward },
 	[PROTO_OOM_WAIT] = { agent_ContainerRequest_fields, sizeof(agent_ContainerRequest), check_container_request },
 };
 

@@ -85,6 +85,10 @@ int rootfs_mount(struct rootfs *rootfs, const char *run_dir, const agent_Contain
 	rootfs->shares_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (rootfs->shares_fd < 0)
 		return errtext_set(err, "the folder of shares");
+	snprintf(path, sizeof path, "%s/common", run_dir);
+	rootfs->common_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (rootfs->common_fd < 0)
+		return errtext_set(err, "the folder of what containers have in common");
 	rootfs->proc_fd = open_proc(err);
 	if (rootfs->proc_fd < 0)
 		return -1;
@@ -117,6 +121,7 @@ int rootfs_enter(struct rootfs *rootfs, const agent_Container *container, struct
 		return errtext_set(err, "pivot_root");
 	close_fd(&rootfs->root_fd);
 	close_fd(&rootfs->shares_fd);
+	close_fd(&rootfs->common_fd);
 	close_fd(&rootfs->proc_fd);
 	close_fd(&rootfs->null_fd);
 	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)

@@ -16,16 +16,17 @@ struct err;
 struct rootfs {
 	int root_fd;   /* of the container */
 	int shares_fd; /* folder of shares */
+	int common_fd; /* folder of what containers have in common: common_mounts.h */
 	int proc_fd;   /* the agent's procfs */
 	int null_fd;   /* the real /dev/null (1:3) */
 };
 
 #define ROOTFS_EMPTY                                                         \
 	{                                                                    \
-		.root_fd = -1, .shares_fd = -1, .proc_fd = -1, .null_fd = -1 \
+		.root_fd = -1, .shares_fd = -1, .common_fd = -1, .proc_fd = -1, .null_fd = -1 \
 	}
 
-/* `run_dir` holds "shares", and "root" and "overlay" to mount on. */
+/* `run_dir` holds "shares", "common", and "root" and "overlay" to mount on. */
 int rootfs_mount(struct rootfs *rootfs, const char *run_dir, const agent_Container *container, struct err *err);
 
 /* Read-only if asked for, then pivot_root: the agent's tree is gone, and so are the descriptors of it. */

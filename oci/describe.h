@@ -47,6 +47,7 @@ struct oci_describe_context {
 	const char *id;           /* of the container */
 	const char *share_prefix; /* put before every share's name (more than one container in a VM); NULL: none */
 	bool root_overlay;        /* `bulkhead do`: writes to the root are thrown away */
+	bool is_pods;             /* the container is, or will be, one of several in its VM */
 	/* The state document for startContainer hooks (see common/agent.proto); NULL: none. */
 	const char *hook_state;
 	/*

@@ -112,11 +112,30 @@ static void fill_plain(const struct oci_mount *mount, const char *type, const ch
 	out->copy_up = mount->copy_up;
 }
 
-/* True if the guest mounts something of its own in place of the host's tree. */
-static bool use_guest_view(const struct oci_mount *mount, const char *path, agent_Mount *out)
+/*
+ * Memory shared through a file cannot be shared between two kernels. A tmpfs of the same size serves those who share
+ * inside the container, which is nearly everyone; in a pod, those who share inside the pod: its containers mount one
+ * folder of the host.
+ */
+static void use_guest_memory(const struct oci_mount *mount, const struct statfs *fs, const struct stat *st,
+			     bool is_pods, agent_Mount *out)
 {
-	auto_free char *data = NULL;
+	auto_free char *data =
+		oci_format("mode=1777,size=%llu", (unsigned long long)fs->f_blocks * (unsigned long long)fs->f_bsize);
+	auto_free char *name = oci_format("shm-%jx-%jx", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino);
+
+	fill_plain(mount, is_pods ? "bind" : "tmpfs", is_pods ? name : "shm", data, out);
+	if (is_pods) {
+		out->flags |= MS_BIND;
+		out->common = true;
+	}
+}
+
+/* True if the guest mounts something of its own in place of the host's tree. */
+static bool use_guest_view(const struct oci_mount *mount, const char *path, bool is_pods, agent_Mount *out)
+{
 	struct statfs fs;
+	struct stat st;
 
 	for (size_t i = 0; i < sizeof guest_views / sizeof *guest_views; i++) {
 		if (is_same_path(path, guest_views[i].source) &&
@@ -130,14 +149,9 @@ static bool use_guest_view(const struct oci_mount *mount, const char *path, agen
 		fill_plain(mount, "cgroup2", "cgroup", NULL, out);
 		return true;
 	}
-	/*
-	 * Memory shared through a file cannot be shared between two kernels. A tmpfs of the same size serves those who
-	 * share inside the container, which is nearly everyone.
-	 */
-	if (is_same_path(mount->destination, "/dev/shm") && statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC) {
-		data = oci_format("mode=1777,size=%llu",
-				  (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
-		fill_plain(mount, "tmpfs", "shm", data, out);
+	if (is_same_path(mount->destination, "/dev/shm") && statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC &&
+	    stat(path, &st) == 0) {
+		use_guest_memory(mount, &fs, &st, is_pods, out);
 		return true;
 	}
 	return false;
@@ -195,7 +209,7 @@ static int describe_bind(const struct oci_config *config, const struct oci_descr
 	char name[32];
 	struct stat st;
 
-	if (use_guest_view(mount, path, out_mount)) {
+	if (use_guest_view(mount, path, context->is_pods, out_mount)) {
 		log_debug("mounts[%zu]: %s: the guest's own %s is mounted instead of the host's %s", index,
 			  mount->destination, out_mount->type, path);
 		return 0;

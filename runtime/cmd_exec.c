@@ -281,6 +281,7 @@ static int spawn(struct execution *x, struct err *err)
 		.terminal_fd = x->terminal.slave,
 		.log_fd = x->globals->log_fd >= 0 ? x->globals->log_fd : x->log_fd,
 		.root_fd = -1,
+		.last_words_fd = -1,
 		.preserved_fds = x->preserved_fds,
 		.cgroup_fd = x->cgroup_fd,
 		.network_fd = x->network_fd,

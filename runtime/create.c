@@ -4,6 +4,7 @@
 #include "runtime/create_cgroup.h"
 #include "runtime/frame.h"
 #include "runtime/interrupt.h"
+#include "runtime/last_words.h"
 #include "runtime/launch.h"
 #include "runtime/nameservers.h"
 #include "runtime/network.h"
@@ -57,7 +58,7 @@ struct creation {
 	agent_CreateRequest description;
 	struct oci_shares shares;
 	struct terminal terminal;
-	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd;
+	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd, last_words_fd;
 	int preserved_fds; /* how many */
 	bool new_network;
 };
@@ -119,6 +120,7 @@ static int describe(struct creation *c, struct err *err)
 		.id = request->id,
 		.root_overlay = request->root_overlay,
 		.hook_state = hook_state,
+		.is_pods = c->pod.joins || c->pod.is_sandbox,
 		.container_of_namespace = pod_container_of_namespace,
 		.arg = &c->pod,
 	};
@@ -253,6 +255,7 @@ static int prepare(struct creation *c, struct err *err)
 	if (open_shares(c, err) < 0 || encode(c, err) < 0)
 		return -1;
 	open_root(c);
+	c->last_words_fd = last_words_open_log(request->config);
 	if (!c->pod.joins)
 		c->resolv_fd = nameservers_open_conf(request->config, c->created->container.store->rootfs);
 	if (request->config->process.terminal) {
@@ -290,7 +293,8 @@ static int open_state(struct creation *c, struct err *err)
 	int dirfd = c->created->container.dirfd;
 
 	if (!c->pod.joins) {
-		if (launch_open_state(&c->launch, dirfd, err) < 0)
+		if (launch_open_state(&c->launch, dirfd, err) < 0 ||
+		    (c->pod.is_sandbox && last_words_make(dirfd, err) < 0))
 			return -1;
 		return launch_arguments(&c->launch, c->paths.monitor, c->request->globals->debug, err);
 	}
@@ -325,6 +329,7 @@ static int start(struct creation *c, struct err *err)
 		.monitor_fds = fds,
 		.monitor_fd_count = fd_count,
 		.root_fd = c->root_fd,
+		.last_words_fd = c->last_words_fd,
 		.preserved_fds = c->preserved_fds,
 		.cgroup_fd = c->cgroup_fd,
 		.network_fd = c->network_fd,
@@ -443,6 +448,7 @@ static void creation_close(struct creation *c)
 	close_fd(&c->network_fd);
 	close_fd(&c->root_fd);
 	close_fd(&c->resolv_fd);
+	close_fd(&c->last_words_fd);
 }
 
 int create_container(const struct create_request *request, struct created *created, struct err *err)
@@ -456,6 +462,7 @@ int create_container(const struct create_request *request, struct created *creat
 		.network_fd = -1,
 		.root_fd = -1,
 		.resolv_fd = -1,
+		.last_words_fd = -1,
 	};
 	int result;
 

@@ -51,6 +51,17 @@ static int read_own(char out[PATH_MAX], struct err *err)
 	return err_set(err, ENOENT, "/proc/self/cgroup: no cgroup v2 line");
 }
 
+int host_cgroup_open_own(struct err *err)
+{
+	char own[PATH_MAX], full[PATH_MAX + sizeof MOUNT];
+
+	if (read_own(own, err) < 0)
+		return -1;
+	snprintf(full, sizeof full, MOUNT "%s", own);
+	int fd = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 ? fd : err_set_errno(err, "host cgroup %s", full);
+}
+
 /* "a-b.slice" is /a.slice/a-b.slice: each dash is a level (systemd.slice(5)). */
 static int expand_slice(const char *slice, char out[PATH_MAX], struct err *err)
 {

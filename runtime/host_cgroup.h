@@ -35,6 +35,9 @@ int host_cgroup_create(const char *path, const struct oci_map *files, struct err
 /* An fd of cgroup.procs of one that exists. */
 int host_cgroup_open(const char *path, struct err *err);
 
+/* The directory of the caller's own. */
+int host_cgroup_open_own(struct err *err);
+
 int host_cgroup_write(const char *path, const struct oci_map *files, struct err *err);
 
 /* Kills what is in it, waits until it is empty and removes it. One that is not there is fine. */

@@ -41,6 +41,8 @@ static bool has_pods_network(const struct pod *pod, const struct oci_config *con
 
 static int open_sandbox(struct pod *pod, const struct globals *globals, const char *id, struct err *err)
 {
+	struct oci_pod place;
+
 	if (container_open(&pod->sandbox, globals, id, false, err) < 0)
 		return err_wrap(err, "the pod's sandbox");
 	if (pod->sandbox.store->sandbox)
@@ -49,7 +51,12 @@ static int open_sandbox(struct pod *pod, const struct globals *globals, const ch
 	if (pod->sandbox.status != OCI_STATUS_CREATED && pod->sandbox.status != OCI_STATUS_RUNNING)
 		return err_set(err, ESRCH, "the pod's sandbox %s is %s: nothing can be started in its virtual machine",
 			       id, oci_status_name(pod->sandbox.status));
-	return container_load_config(&pod->sandbox, &pod->sandbox_config, err);
+	if (container_load_config(&pod->sandbox, &pod->sandbox_config, err) < 0 ||
+	    oci_pod_find(&pod->sandbox_config->annotations, &place, err) < 0)
+		return -1;
+	if (place.role != OCI_POD_SANDBOX)
+		return err_set(err, EINVAL, "container %s is not the sandbox of a pod", id);
+	return 0;
 }
 
 int pod_open(struct pod *pod, const struct globals *globals, const struct oci_config *config, struct err *err)
@@ -135,7 +142,7 @@ const char *pod_container_of_namespace(void *arg, uint32_t clone_flag, const cha
 
 /* ---- joining ---- */
 
-static int link_socket(const struct pod *pod, int dirfd, const char *name, struct err *err)
+static int link_file(const struct pod *pod, int dirfd, const char *name, struct err *err)
 {
 	if (linkat(pod->sandbox.dirfd, name, dirfd, name, 0) < 0)
 		return err_set_errno(err, "the pod's sandbox %s: %s", pod->sandbox.id, name);
@@ -159,6 +166,7 @@ static int add_shares(int dirfd, const struct launch *launch, const struct oci_s
 
 int pod_join(struct pod *pod, int dirfd, const struct launch *launch, const struct oci_shares *shares, struct err *err)
 {
+	static const char *const links[] = { VM_SOCKET_VSOCK, VM_SOCKET_CONTROL, STATEDIR_END };
 	const struct container *sandbox = &pod->sandbox;
 
 	if (statedir_lock(sandbox->dirfd, sandbox->id, err) < 0)
@@ -166,10 +174,10 @@ int pod_join(struct pod *pod, int dirfd, const struct launch *launch, const stru
 	int result = 0;
 	if (!statedir_is_current(sandbox->root, sandbox->id, sandbox->dirfd))
 		result = err_set(err, ESRCH, "the pod's sandbox %s was deleted meanwhile", sandbox->id);
-	if (result == 0 &&
-	    (link_socket(pod, dirfd, VM_SOCKET_VSOCK, err) < 0 || link_socket(pod, dirfd, VM_SOCKET_CONTROL, err) < 0 ||
-	     add_shares(dirfd, launch, shares, err) < 0))
-		result = -1;
+	for (size_t i = 0; i < sizeof links / sizeof *links && result == 0; i++)
+		result = link_file(pod, dirfd, links[i], err);
+	if (result == 0)
+		result = add_shares(dirfd, launch, shares, err);
 	flock(sandbox->dirfd, LOCK_UN);
 	return result;
 }

@@ -3,14 +3,16 @@
  * proxy_main.c - bulkhead-proxy: the host process that stands for one process of a container.
  *
  * bulkhead-proxy --container ID [--exec ID] --state-fd N --request-fd N --sync-fd N [--terminal-fd N] [--log-fd N]
- *                [--root-fd N] [--preserved-fds COUNT] [--watch-network [--vhost-net] [--resolv-fd N]] [--log-format
- * json] [--debug]
+ *                [--root-fd N] [--last-words-fd N] [--preserved-fds COUNT]
+ *                [--watch-network [--vhost-net] [--resolv-fd N]] [--own-cgroup] [--log-format json] [--debug]
  *                [-- MONITOR ARGUMENT...]
  *
  * Its pid is the one the engine watches: it has the container's standard streams, gets its signals, ends as it ends.
  * Started by `bulkhead` alone, which has put it into its session, cgroup and network namespace (runtime/spawn.h). With
- * a monitor behind "--" it is a container's first process and starts the VM; without, it is an exec in a running one.
+ * a monitor behind "--" it is a container's first process and starts the VM; without, it is an exec or a pod's member
+ * in a running one.
  */
+#include "runtime/oom_report.h"
 #include "runtime/options.h"
 #include "runtime/proxy_monitor.h"
 #include "runtime/proxy_session.h"
@@ -33,7 +35,8 @@
 struct arguments {
 	const char *container, *exec, *log_format;
 	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd, root_fd, resolv_fd, preserved_fds;
-	bool debug, watch_network, vhost_net;
+	struct option_number last_words_fd;
+	bool debug, watch_network, vhost_net, own_cgroup;
 };
 
 #define FD_OPTION(name, member)                                                     \
@@ -53,8 +56,10 @@ static const struct option options[] = {
 	FD_OPTION("log-fd", log_fd),
 	FD_OPTION("root-fd", root_fd),
 	FD_OPTION("resolv-fd", resolv_fd),
+	FD_OPTION("last-words-fd", last_words_fd),
 	FD_OPTION("preserved-fds", preserved_fds),
 	{ "watch-network", 0, OPTION_FLAG, offsetof(struct arguments, watch_network), NULL, "" },
+	{ "own-cgroup", 0, OPTION_FLAG, offsetof(struct arguments, own_cgroup), NULL, "" },
 	{ "vhost-net", 0, OPTION_FLAG, offsetof(struct arguments, vhost_net), NULL, "" },
 	OPTION_END,
 };
@@ -105,11 +110,11 @@ static void remove_record(const struct session_settings *settings)
 
 static int start_monitor(char **arguments, struct session_settings *settings, int log_fd, struct err *err)
 {
-	int keep[7 + PROTO_MORE_STREAMS_MAX] = {
-		settings->state_fd, settings->request_fd, settings->sync_fd, settings->terminal_fd, log_fd,
-		settings->root_fd,  settings->resolv_fd
+	int keep[8 + PROTO_MORE_STREAMS_MAX] = {
+		settings->state_fd, settings->request_fd, settings->sync_fd,      settings->terminal_fd, log_fd,
+		settings->root_fd,  settings->resolv_fd,  settings->last_words_fd
 	};
-	size_t count = 7;
+	size_t count = 8;
 
 	for (int i = 0; i < settings->preserved_fds; i++)
 		keep[count++] = 3 + i;
@@ -144,6 +149,7 @@ int main(int argc, char **argv)
 		.sync_fd = fd_of(&arguments.sync_fd),
 		.terminal_fd = fd_of(&arguments.terminal_fd),
 		.root_fd = fd_of(&arguments.root_fd),
+		.last_words_fd = fd_of(&arguments.last_words_fd),
 		.preserved_fds = arguments.preserved_fds.given ? (int)arguments.preserved_fds.value : 0,
 		.watches_network = arguments.watch_network && monitor_count > 0,
 		.use_vhost = arguments.vhost_net,
@@ -153,8 +159,12 @@ int main(int argc, char **argv)
 		report(settings.sync_fd, &err);
 		return 1;
 	}
+	/* Now: the session leaves the host's mounts. */
+	int cgroup_fd = arguments.own_cgroup ? oom_report_open() : -1;
 	int wait_status = session_run(&settings, &err);
 	remove_record(&settings);
+	if (wait_status >= 0 && session_was_out_of_memory())
+		oom_report(cgroup_fd);
 	if (wait_status < 0)
 		return 1;
 	end_like(wait_status);

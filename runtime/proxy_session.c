@@ -2,8 +2,10 @@
 #include "runtime/proxy_session.h"
 
 #include "runtime/frame.h"
+#include "runtime/last_words.h"
 #include "runtime/net_watch.h"
 #include "runtime/network.h"
+#include "runtime/port_forward.h"
 #include "runtime/proxy_channel.h"
 #include "runtime/proxy_monitor.h"
 #include "runtime/proxy_request.h"
@@ -32,7 +34,7 @@
 #include <sys/timerfd.h>
 
 /* Bounds for what depends on the guest. Generous: a busy host is no reason to fail. */
-enum { START_SECONDS = 120, LOSE_SECONDS = 5, STOP_SECONDS = 10 };
+enum { START_SECONDS = 120, LOSE_SECONDS = 5, ASK_SECONDS = 1, STOP_SECONDS = 10 };
 
 /* Request ids on the control connection. Replies to those from ID_SIGNAL on are not waited for. */
 enum { ID_HELLO = 1, ID_MAKE = 2, ID_WAIT = 3, ID_SHUTDOWN = 4, ID_SIGNAL = 16 };
@@ -103,10 +105,11 @@ struct session {
 	struct loop *loop;
 	struct channel *control;
 	struct stdio *stdio;
-	struct net_watch *net; /* NULL: nothing to watch */
+	struct net_watch *net;      /* NULL: nothing to watch */
+	struct port_forward *ports; /* of a pod; NULL: none */
 	struct loop_watch *sync_watch, *signal_watch, *timer_watch;
 	int sync_fd, terminal_fd, terminal_size_fd, signal_fd, timer_fd;
-	bool got_go, handed_over, process_gone, why_is_certain;
+	bool got_go, handed_over, process_gone, out_of_memory, why_is_certain;
 	bool asked_where; /* the monitor says where the guest stands that did not start */
 	int wait_status;
 	int guest_pid;
@@ -152,9 +155,10 @@ static enum state lose(struct session *s)
 	/* The monitor usually knows more: a panic's text comes before its end. It gets a moment to say so. */
 	channel_destroy(s->control);
 	s->control = NULL;
-	if (!s->settings->monitor)
+	if (!s->settings->monitor && (!s->handed_over || !last_words_exist(s->settings->state_fd)))
 		return FAILED;
-	set_timer(s, LOSE_SECONDS);
+	/* Without a monitor of its own: its sandbox's proxy needs that moment. */
+	set_timer(s, s->settings->monitor ? LOSE_SECONDS : ASK_SECONDS);
 	return LOSING;
 }
 
@@ -191,6 +195,10 @@ static enum state kill_monitor(struct session *s)
 /* The monitor has had its moment: what broke is all there is to say, and not that we killed it. */
 static enum state lose_patience(struct session *s)
 {
+	if (!s->settings->monitor) {
+		last_words_read(s->settings->state_fd, s->why, sizeof s->why);
+		return FAILED;
+	}
 	s->why_is_certain = s->why[0] != '\0';
 	return kill_monitor(s);
 }
@@ -366,6 +374,8 @@ static enum state end(struct session *s)
 	s->stdio = NULL;
 	net_watch_destroy(s->net);
 	s->net = NULL;
+	port_forward_destroy(s->ports);
+	s->ports = NULL;
 	close_fd(&s->terminal_size_fd);
 	if (!s->settings->monitor)
 		return ENDED;
@@ -528,6 +538,7 @@ static void receive_wait(struct session *s, const uint8_t *payload, size_t lengt
 	else
 		s->wait_status = (int)(reply.wait_status & 0x7f);
 	s->process_gone = true;
+	s->out_of_memory = reply.oom_killed;
 	happen(s, PROCESS_GONE);
 }
 
@@ -681,6 +692,18 @@ static void watch_network(struct session *s)
 		log_warn("changes of the network will not be seen: %s", err.text);
 }
 
+/* Engines forward ports of pods; of other containers they reach by its address. */
+static void forward_ports(struct session *s)
+{
+	struct err err = ERR_INIT;
+
+	if (!s->settings->watches_network || network_is_hosts() || !last_words_exist(s->settings->state_fd))
+		return;
+	s->ports = port_forward_create(s->loop, s->settings->state_fd, &err);
+	if (!s->ports)
+		log_debug("ports cannot be forwarded: %s", err.text);
+}
+
 static int begin(struct session *s, struct err *err)
 {
 	const struct session_settings *settings = s->settings;
@@ -693,6 +716,7 @@ static int begin(struct session *s, struct err *err)
 	if (!s->control)
 		return -1;
 	watch_network(s);
+	forward_ports(s);
 	set_timer(s, START_SECONDS);
 	tell_command(s, SYNC_JOINED, settings->monitor ? monitor_pid(settings->monitor) : 0, "");
 	return 0;
@@ -707,15 +731,26 @@ static int conclude(struct session *s)
 		return -1;
 	}
 	tell_command(s, SYNC_LOST, 0, s->why);
+	if (s->settings->monitor)
+		last_words_write(s->settings->state_fd, s->why);
+	if (s->settings->last_words_fd >= 0)
+		dprintf(s->settings->last_words_fd, "the virtual machine was lost: %s\n", s->why);
 	if (!*s->settings->exec) /* the container's own proxy says it once for all */
 		log_error("container %s: the virtual machine was lost: %s", s->settings->container, s->why);
 	/* The status counts more than the VM: it may have been told before it went. */
 	return s->process_gone ? s->wait_status : SIGKILL;
 }
 
+/* A process has one session. */
+static struct session session;
+
+bool session_was_out_of_memory(void)
+{
+	return session.process_gone && session.out_of_memory;
+}
+
 int session_run(const struct session_settings *settings, struct err *err)
 {
-	static struct session session;
 	struct session *s = &session;
 
 	*s = (struct session){

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OWN_FDS = 7, ARGUMENTS_MAX = 24 };
+enum { OWN_FDS = 8, ARGUMENTS_MAX = 28 };
 
 /* What the proxy reads in its main. The strings live in `text`. */
 struct arguments {
@@ -60,6 +60,7 @@ static void build(const struct start_proxy *start, int sync_fd, struct arguments
 	add_fd(a, "--terminal-fd", start->terminal_fd);
 	add_fd(a, "--log-fd", start->log_fd);
 	add_fd(a, "--root-fd", start->root_fd);
+	add_fd(a, "--last-words-fd", start->last_words_fd);
 	add_fd(a, "--preserved-fds", start->preserved_fds > 0 ? start->preserved_fds : -1);
 	if (start->watches_network) {
 		add_fd(a, "--resolv-fd", start->resolv_fd);
@@ -67,6 +68,8 @@ static void build(const struct start_proxy *start, int sync_fd, struct arguments
 		if (start->use_vhost)
 			add(a, "--vhost-net");
 	}
+	if (start->cgroup_fd >= 0 && !start->exec)
+		add(a, "--own-cgroup");
 	if (globals->log_format && start->log_fd == globals->log_fd) {
 		add(a, "--log-format");
 		add(a, globals->log_format);
@@ -106,6 +109,7 @@ static pid_t spawn_it(const struct start_proxy *start, int sync_fd, struct err *
 			     start->terminal_fd,
 			     start->log_fd,
 			     start->root_fd,
+			     start->last_words_fd,
 			     start->watches_network ? start->resolv_fd : -1 };
 	for (size_t i = 0; i < OWN_FDS; i++) {
 		if (own[i] >= 0)

@@ -6,6 +6,7 @@
  *     config.json   the configuration the container was created with
  *     vsock.sock    to the agent, through the monitor      control.sock  to the monitor
  *     log           what monitor and proxy had to say      exec/ID       one line for each exec: "pid start-time"
+ *     end           why the VM was lost, in a pod: see runtime/last_words.h
  *
  * Mode 0700. A command that changes something holds a lock (flock on the directory), which the kernel drops if the
  * command dies. Readers take none: state.json is replaced whole.
@@ -22,6 +23,7 @@ struct err;
 #define STATEDIR_CONFIG "config.json"
 #define STATEDIR_LOG "log"
 #define STATEDIR_EXEC "exec"
+#define STATEDIR_END "end"
 
 /* Sets *root if it is NULL: /run/bulkhead, or $XDG_RUNTIME_DIR/bulkhead for a user who is not root. */
 int statedir_default_root(const char **root, struct err *err);

@@ -85,6 +85,12 @@ static int look_up_share(struct fs_request *request, const struct fs_node *root,
 	int error = fd < 0 ? errno : enter(request, share, root, fd, share->mount, entry, NULL);
 
 	fs_share_put(share);
+	/*
+	 * The name of a share is looked up again each time, which only the agent does: a look-up after the share was
+	 * removed makes the guest forget the files it knows of it, and they are closed here.
+	 */
+	entry->entry_valid = 0;
+	entry->entry_valid_nsec = 0;
 	return error;
 }
 

@@ -66,6 +66,7 @@ static const pb_msgdesc_t *const fields_of[PROTO_TYPE_COUNT] = {
 	[PROTO_STATS_REPLY] = agent_StatsReply_fields,
 	[PROTO_DELETE] = agent_ContainerRequest_fields,
 	[PROTO_ATTACH] = agent_AttachRequest_fields,
+	[PROTO_FORWARD] = agent_ForwardRequest_fields,
 	[PROTO_FREEZE] = agent_FreezeRequest_fields,
 	[PROTO_OOM_WAIT] = agent_ContainerRequest_fields,
 };

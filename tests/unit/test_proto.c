@@ -86,6 +86,8 @@ static const struct {
 	{ PROTO_SHUTDOWN_REPLY, 25, 0, "shutdown reply" },
 	{ PROTO_ATTACH, 26, 2048, "attach" },
 	{ PROTO_ATTACH_REPLY, 27, 0, "attach reply" },
+	{ PROTO_FORWARD, 40, 64, "forward" },
+	{ PROTO_FORWARD_REPLY, 41, 0, "forward reply" },
 	{ PROTO_FREEZE, 28, 2048, "freeze" },
 	{ PROTO_FREEZE_REPLY, 29, 0, "freeze reply" },
 	{ PROTO_OOM_WAIT, 30, 2048, "oom wait" },

@@ -231,6 +231,7 @@ static void run_proxy(int sync_fd, int in, int out, bool with_monitor)
 		.request_fd = request_fd,
 		.sync_fd = sync_fd,
 		.root_fd = -1,
+		.last_words_fd = -1,
 		.terminal_fd = -1,
 	};
 

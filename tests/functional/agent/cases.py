@@ -24,7 +24,7 @@ counter = 0
 class Box:
     """A container in a `with`: created, perhaps started, deleted at the end."""
 
-    def __init__(self, host, *args, proc=None, box=None, start=True, **more):
+    def __init__(self, host, *args, proc=None, box=None, start=True, create=None):
         global counter
         counter += 1
         self.host = host
@@ -32,7 +32,8 @@ class Box:
         self.control = Connection(host.directory)
         try:
             self.pid = self.control.call(
-                "create", id=self.id, container=container(**(box or {})), process=process(*args, **(proc or {}))
+                "create", id=self.id, container=container(**(box or {})), process=process(*args, **(proc or {})),
+                **(create or {})
             )["pid"]
         except BaseException:
             self.control.close()
@@ -805,6 +806,72 @@ def test_namespaces_of_another_container_are_joined(host):
             assert second.status() == 0
     raises(errno.ESRCH, "container gone, whose namespace is to be joined, is not running", Box, host, "true",
            box={"namespaces": [{"clone_flag": NEWPID, "container": "gone"}]})
+
+
+def test_memory_in_common_is_the_same_for_all_containers_that_mount_it(host):
+    def box(name):
+        return {"mounts": container()["mounts"][:2] + [share("/usr", "usr")] +
+                [mount("/dev/shm", "bind", name, MS_BIND, "mode=1777,size=1m", common=True)]}
+
+    with Box(host, "sh", "-c", "echo from the first >/dev/shm/x; stat -c %a /dev/shm; read x", box=box("pod")) as first:
+        assert read_line(first.stdout) == b"1777\n"
+        assert shell(host, "cat /dev/shm/x; df -k /dev/shm | tail -n 1", box=box("pod")).startswith("from the first\npod")
+        assert shell(host, "ls /dev/shm", box=box("other")) == ""
+    assert shell(host, "cat /dev/shm/x", box=box("pod")) == "from the first\n", "it stays as long as the VM"
+    for bad in ("../x", "a/b", ""):
+        raises(errno.EINVAL, "not the name of something in common", Box, host, "true", box=box(bad or "."))
+
+
+def test_container_among_others_dies_with_its_connection(host):
+    with Box(host, "sleep", "100") as stays:
+        box = Box(host, "sleep", "100", create={"dies_with_connection": True})
+        control = Connection(host.directory)
+        waiting = control.send("wait", container=box.id, exec="")
+        box.control.close()
+        assert control.receive(waiting) == {"wait_status": signal.SIGKILL}
+        control.call("delete", container=box.id)
+        control.close()
+        assert len(stays.control.call("ps", container=stays.id)["processes"]) == 1
+
+
+def test_limit_of_huge_pages_that_do_not_exist_is_kept_by_itself(host):
+    files = [{"name": "hugetlb.3GB.max", "value": "0"}]
+    assert output(host, "echo", "runs", box={"cgroup_files": files}) == "runs\n"
+    raises(errno.ENOENT, "cgroup file nothing.max", Box, host, "true",
+           box={"cgroup_files": [{"name": "nothing.max", "value": "0"}]})
+
+
+def forward(host, port):
+    connection = Connection(host.directory, "stream")
+    connection.call("forward", port=port)
+    connection.socket.settimeout(10)
+    return connection.socket
+
+
+def test_port_of_the_loopback_is_reached_both_ways(host):
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            listener = socket.create_server((address, 0), family=family)
+        except OSError:
+            continue  # a machine without IPv6
+        with listener:
+            client = forward(host, listener.getsockname()[1])
+            server = listener.accept()[0]
+            big = os.urandom(1 << 20)
+            threading.Thread(target=lambda: (client.sendall(big), client.shutdown(socket.SHUT_WR))).start()
+            assert read_all(server) == big
+            server.sendall(b"answer")  # after the client's end
+            server.close()
+            assert read_all(client) == b"answer"
+            client.close()
+
+
+def test_port_where_nobody_listens_closes(host):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert forward(host, port).recv(1) == b""
+    for bad in (0, 65536, 1 << 31):
+        raises(errno.EINVAL, "is not a port", forward, host, bad)
 
 
 def test_user_namespace_of_another_container_is_joined(host):

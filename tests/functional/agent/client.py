@@ -26,6 +26,7 @@ TYPES = {
     "attach": (26, "AttachRequest", "Empty"),
     "freeze": (28, "FreezeRequest", "Empty"),
     "oom_wait": (30, "ContainerRequest", "Empty"),
+    "forward": (40, "ForwardRequest", "Empty"),
 }
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x02000000, 0x04000000, 0x08000000

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/last_words.h"
+
+#include "runtime/statedir.h"
+
+#include "common/auto.h"
+#include "common/err.h"
+#include "common/log.h"
+
+#include "oci/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TERMINATION_LOG "/dev/termination-log"
+
+int last_words_make(int dirfd, struct err *err)
+{
+	auto_fd int fd = openat(dirfd, STATEDIR_END, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	return fd < 0 ? err_set_errno(err, "cannot make %s in the state directory", STATEDIR_END) : 0;
+}
+
+int last_words_open_log(const struct oci_config *config)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < config->mount_count; i++) {
+		const struct oci_mount *mount = &config->mounts[i];
+
+		if (!mount->bind || !mount->source || mount->source[0] != '/' ||
+		    strcmp(mount->destination, TERMINATION_LOG) != 0)
+			continue;
+		/* The kubelet made it; whatever else may be at that path by now is not waited for. */
+		auto_fd int fd = open(mount->source, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+			return take_fd(&fd);
+	}
+	return -1;
+}
+
+bool last_words_exist(int dirfd)
+{
+	return faccessat(dirfd, STATEDIR_END, F_OK, 0) == 0;
+}
+
+void last_words_write(int dirfd, const char *why)
+{
+	auto_fd int fd = openat(dirfd, STATEDIR_END, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	if (fd >= 0 && write(fd, why, strlen(why)) < 0)
+		log_debug("%s: %s", STATEDIR_END, strerror(errno));
+}
+
+bool last_words_read(int dirfd, char *out, size_t size)
+{
+	auto_fd int fd = openat(dirfd, STATEDIR_END, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+
+	if (n <= 0)
+		return false;
+	for (ssize_t i = 0; i < n; i++) {
+		if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)
+			out[i] = '?';
+	}
+	out[n] = '\0';
+	return true;
+}
