@@ -27,6 +27,7 @@ teardown() { pods_teardown; }
 	wait_log sidecar "made by init"
 	wait_log sidecar "F web"
 	assert_equal "$(monitors)" 1
+	assert_equal "$(bh_pod list -q | wc -l)" 3 # the init container has gone
 	run in_container "$server" cat /shared/more
 	assert_output "from side-car"
 	assert_output "exit 0"
@@ -52,6 +53,6 @@ teardown() { pods_teardown; }
 	cri StopPodSandbox "{\"pod_sandbox_id\": \"$POD\"}"
 	assert_equal "$(pgrep -x 'bulkhead.*' -a)" ""
 	assert_equal "$(wait_exit "$server" | cut -d' ' -f1)" 137
+	assert_equal "$(bh_pod list -q)" ""
 	cri RemovePodSandbox "{\"pod_sandbox_id\": \"$POD\"}"
-	assert_equal "$(bh list -q)" ""
 }

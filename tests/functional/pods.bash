@@ -15,6 +15,7 @@
 CRI_DIR=/run/cri-test
 CRI_SOCKET=$CRI_DIR/socket
 KUBELET=/var/lib/kubelet-test
+STATE_ROOT=/run/containerd/runc/k8s.io # the one that containerd's shim gives for the CRI's containers
 
 cri() { # METHOD [JSON]
 	local reply
@@ -26,6 +27,8 @@ cri() { # METHOD [JSON]
 	fi
 	echo "$reply"
 }
+
+bh_pod() { bh --root "$STATE_ROOT" "$@"; }
 
 # ---- what has to be there once ----
 
@@ -114,6 +117,7 @@ pods_teardown() {
 		cri RemovePodSandbox "{\"pod_sandbox_id\": \"$id\"}" >/dev/null || true
 	done
 	rmdir /sys/fs/cgroup/kubepods/* /sys/fs/cgroup/kubepods 2>/dev/null || true
+	umount "$KUBELET"/* 2>/dev/null || true
 	leaks=$(leak_report)
 	rm -rf "$WORK" "$KUBELET"
 	if [ -n "$leaks" ]; then
@@ -124,7 +128,7 @@ pods_teardown() {
 
 journal_of_failure() {
 	[ -z "${BATS_TEST_COMPLETED:-}" ] || return 0
-	grep -E 'level=(error|warning)' /run/containerd.log | tail -n 15
+	grep -E 'level=(error|warning)' /run/containerd.log | grep -vE 'clean(ing)?.?up|cleanup warnings' | cut -c1-600 | tail -n 8
 	tail -n 5 "$STATE_ROOT"/*/log 2>/dev/null || true
 }
 
@@ -140,6 +144,7 @@ pod() { # NAME [JQ-ARGUMENT...]
 	mkdir -p "/sys/fs/cgroup/kubepods/pod$name"
 	POD=$(cri RunPodSandbox "{\"config\": $POD_CONFIG, \"runtime_handler\": \"bulkhead\"}" | jq -er .pod_sandbox_id)
 	POD_NAME=$name
+	[ -n "$POD" ]
 }
 
 container() { # NAME [JQ-ARGUMENT...]
@@ -150,6 +155,7 @@ container() { # NAME [JQ-ARGUMENT...]
 	[ $# -eq 0 ] || CTR_CONFIG=$(jq -c "$@" <<<"$CTR_CONFIG")
 	CTR=$(cri CreateContainer "{\"pod_sandbox_id\": \"$POD\", \"config\": $CTR_CONFIG, \"sandbox_config\": $POD_CONFIG}" |
 		jq -er .container_id)
+	[ -n "$CTR" ]
 }
 
 # The usual container: a shell script, and perhaps more.
@@ -167,7 +173,7 @@ status_of() { cri ContainerStatus "{\"container_id\": \"$1\"}" | jq -c .status; 
 in_container() { # ID COMMAND...
 	local id=$1
 	shift
-	cri ExecSync "$(jq -cn --arg id "$id" --args '{container_id: $id, cmd: $ARGS.positional, timeout: 60}' "$@")" |
+	cri ExecSync "$(printf '%s\1' "$@" | jq -Rsc --arg id "$id" '{container_id: $id, cmd: split("\u0001")[:-1], timeout: 60}')" |
 		jq -r '(.stdout // "" | @base64d), (.stderr // "" | @base64d), "exit \(.exit_code // 0)"' | sed '/^$/d'
 }
 wait_exit() { # ID

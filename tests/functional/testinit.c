@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -1238,6 +1239,39 @@ static int cmd_listen(char **args)
 	return talk(fd, args[0], "hello");
 }
 
+static int cmd_unixlisten(char **args)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strncpy(address.sun_path, args[0], sizeof address.sun_path - 1);
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 8) < 0)
+		return failed(args[0]);
+	printf("ready\n");
+	fflush(stdout);
+	int fd = accept(listener, NULL, NULL);
+	if (fd < 0)
+		return failed(args[0]);
+	close(listener);
+	return talk(fd, args[0], "hello");
+}
+
+static int cmd_lock(char **args)
+{
+	int fd = open(args[0], O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return failed(args[0]);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		printf("%s\n", errno == EWOULDBLOCK ? "is locked" : strerror(errno));
+		return 0;
+	}
+	printf("locked\n");
+	fflush(stdout);
+	sleep((unsigned)atoi(args[1]));
+	return 0;
+}
+
 static int cmd_answer(char **args)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(args[0])) };
@@ -1359,6 +1393,7 @@ static const struct command {
 	{ "kill", 1, cmd_kill, "SIGNAL [PID]: itself" },
 	{ "links", 0, cmd_links, "names of network interfaces" },
 	{ "listen", 1, cmd_listen, "PORT: TCP, one connection: says hello, prints what comes" },
+	{ "lock", 2, cmd_lock, "PATH SECONDS: flock it and keep it; says so if somebody has it" },
 	{ "ls", 0, cmd_ls, "[PATH]: name, type, mode, uid:gid, size or major:minor" },
 	{ "memory", 0, cmd_memory, "/proc/meminfo" },
 	{ "mkdir", 1, cmd_mkdir, "PATH" },
@@ -1399,6 +1434,7 @@ static const struct command {
 	{ "umount", 1, cmd_umount, "PATH" },
 	{ "uname", 0, cmd_uname, "system, release, machine" },
 	{ "unixconnect", 1, cmd_unixconnect, "PATH [TEXT]" },
+	{ "unixlisten", 1, cmd_unixlisten, "PATH: one connection: says hello, prints what comes" },
 	{ "winsize", 0, cmd_winsize, "rows R columns C" },
 	{ "writefile", 2, cmd_writefile, "PATH TEXT" },
 };

@@ -1,0 +1,57 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Volumes as the kubelet passes them, and what a security context asks for.
+
+load helpers
+load pods
+
+setup_file() { pods_start; }
+setup() { pods_setup; }
+teardown() { pods_teardown; }
+
+# As the kubelet writes a ConfigMap: files are links into a folder that one rename replaces.
+config_map() { # TEXT
+	local dir=$KUBELET/config data
+	mkdir -p "$dir"
+	data=$(mktemp -d "$dir/..data.XXXXXX")
+	chmod 755 "$data"
+	echo "$1" >"$data/key"
+	ln -sfn "${data##*/}" "$dir/..data_tmp"
+	mv -T "$dir/..data_tmp" "$dir/..data"
+	[ -L "$dir/key" ] || ln -s ..data/key "$dir/key"
+}
+
+mount_json() { jq -cn --arg at "$1" --arg from "$2" --argjson ro "${3:-false}" '{container_path: $at, host_path: $from, readonly: $ro}'; }
+
+@test "emptyDir on disk and in memory, ConfigMap with an update, subPath: one pod's containers share them" {
+	mkdir -p "$KUBELET/disk/sub" "$KUBELET/memory"
+	mount -t tmpfs -o size=1m tmpfs "$KUBELET/memory"
+	config_map one
+	local volumes
+	volumes=".mounts = [$(mount_json /disk "$KUBELET/disk"), $(mount_json /memory "$KUBELET/memory"), $(mount_json /config "$KUBELET/config" true)]"
+	pod volumes
+	shell first 'echo x >/config/new; until [ "$(cat /config/key)" = two ]; do sleep 0.2; done; echo saw two; exec sleep 1000' "$volumes"
+	local first=$CTR
+	shell second 'nc -lk -p 9 -e true & mkfifo /disk/pipe; cat /disk/pipe; exec sleep 1000' "$volumes"
+	local second=$CTR
+	run in_container "$first" sh -c 'cat /config/key; echo data >/memory/file; dd if=/dev/zero of=/memory/big bs=1k count=2000; df /memory | tail -n 1'
+	assert_output one
+	assert_output "No space left"
+	assert_equal "$(cat "$KUBELET/memory/file")" data
+	config_map two
+	wait_log first "saw two"
+	wait_log first "Read-only file system"
+	# A pipe made by one and written by the other: the same file in one kernel.
+	run in_container "$first" sh -c 'echo through the pipe >/disk/pipe'
+	assert_output "exit 0"
+	wait_log second "through the pipe"
+	# And so are Unix sockets and locks.
+	run in_container "$second" cat /memory/file
+	assert_output data
+	shell sub 'touch /sub/made; ls /sub; exec sleep 1000' ".mounts = [$(mount_json /sub "$KUBELET/disk/sub")]"
+	wait_log sub made
+	run in_container "$first" ls /disk/sub
+	assert_output made
+	stop "$CTR"
+	umount "$KUBELET/memory"
+}
