@@ -369,6 +369,29 @@ static void describe_shared_memory_becomes_a_tmpfs_of_its_size(void **state)
 	done(&d);
 }
 
+static void describe_shared_memory_of_a_pod_is_one_for_its_containers(void **state)
+{
+	static const char patch[] = "{'mounts': [{'destination': '/dev/shm', 'source': '/dev/shm', 'options': ['bind', 'noexec']}]}";
+	struct oci_describe_context context = { .is_pods = true };
+	struct described d, other;
+
+	(void)state;
+	describe_with(&d, &context, patch);
+	describe_with(&other, &context, patch);
+	assert_int_equal(d.result, 0);
+	const agent_Mount *m = &d.request.container.mounts[0];
+	if (m->common) { /* a tmpfs, as above */
+		assert_string_equal(m->type, "bind");
+		assert_int_equal(m->flags, MS_BIND | MS_NOEXEC);
+		assert_false(m->share);
+		assert_memory_equal(m->source, "shm-", 4);
+		assert_string_equal(m->source, other.request.container.mounts[0].source);
+		assert_int_equal(d.shares.count, 1);
+	}
+	done(&d);
+	done(&other);
+}
+
 static void describe_shared_memory_of_another_file_system_is_shared(void **state)
 {
 	struct described d;
@@ -642,6 +665,7 @@ int main(void)
 		cmocka_unit_test(describe_mounts_keep_their_order),
 		cmocka_unit_test(describe_views_of_the_host_become_the_guests),
 		cmocka_unit_test(describe_shared_memory_becomes_a_tmpfs_of_its_size),
+		cmocka_unit_test(describe_shared_memory_of_a_pod_is_one_for_its_containers),
 		cmocka_unit_test(describe_shared_memory_of_another_file_system_is_shared),
 		cmocka_unit_test(describe_bound_device_becomes_a_node),
 		cmocka_unit_test(describe_socket_is_shared_as_a_file),
