@@ -81,6 +81,19 @@ uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit)
 	return host->reserve_memory_mib * MIB + limit / PAGE_STRUCT_SHARE;
 }
 
+/*
+ * Few sizes, so that few templates serve all containers: steps of 64 MiB, from 512 MiB on of an eighth to a quarter. The
+ * container's own limit is the guest cgroup's.
+ */
+static uint64_t size_class(uint64_t mib)
+{
+	uint64_t step = 64;
+
+	while (step * 8 <= mib)
+		step *= 2;
+	return (mib + step - 1) / step * step;
+}
+
 static int size_memory(const struct oci_config *config, const struct oci_host_config *host,
 		       const struct oci_pod_size *pod, uint32_t *out, struct err *err)
 {
@@ -100,7 +113,7 @@ static int size_memory(const struct oci_config *config, const struct oci_host_co
 	if (mib == 0 && limit > host->max_memory_mib * MIB)
 		mib = host->max_memory_mib; /* also keeps the sum below from wrapping */
 	if (mib == 0 && limit != 0)
-		mib = (limit + oci_vm_reserve(host, limit) + MIB - 1) / MIB;
+		mib = size_class((limit + oci_vm_reserve(host, limit) + MIB - 1) / MIB);
 	if (mib == 0)
 		mib = host->default_memory_mib;
 	if (mib > host->max_memory_mib)

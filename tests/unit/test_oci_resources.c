@@ -209,13 +209,15 @@ static void vm_size_follows_what_is_asked(void **state)
 		unsigned memory_mib, vcpus;
 	} cases[] = {
 		{ "{}", 512, 1 },
-		/* limit + 64 MiB + a 64th of it for page structures, made even */
-		{ "{'linux': {'resources': {'memory': {'limit': 134217728}}}}", 194, 1 },
-		{ "{'linux': {'resources': {'memory': {'limit': 1073741824}}}}", 1104, 1 },
-		{ "{'linux': {'resources': {'memory': {'limit': 6291456}}}}", 72, 1 },
+		/* limit + 64 MiB + a 64th of it for page structures, up to the next size class */
+		{ "{'linux': {'resources': {'memory': {'limit': 134217728}}}}", 256, 1 },
+		{ "{'linux': {'resources': {'memory': {'limit': 1073741824}}}}", 1280, 1 },
+		{ "{'linux': {'resources': {'memory': {'limit': 6291456}}}}", 128, 1 },
+		{ "{'linux': {'resources': {'memory': {'limit': 534773760}}}}", 640, 1 },
+		{ "{'linux': {'resources': {'memory': {'limit': 2147483648}}}}", 2560, 1 },
 		{ "{'linux': {'resources': {'memory': {'limit': -1}}}}", 512, 1 },
 		{ "{'linux': {'resources': {'memory': {'limit': 9223372036854771712}}}}", 4094, 1 },
-		{ "{'linux': {'resources': {'unified': {'memory.max': '134217728'}}}}", 194, 1 },
+		{ "{'linux': {'resources': {'unified': {'memory.max': '134217728'}}}}", 256, 1 },
 		{ "{'linux': {'resources': {'unified': {'memory.max': 'max'}}}}", 512, 1 },
 		{ "{'linux': {'resources': {'cpu': {'quota': 100000}}}}", 512, 1 },
 		{ "{'linux': {'resources': {'cpu': {'quota': 100001}}}}", 512, 2 },
@@ -237,7 +239,7 @@ static void vm_size_follows_what_is_asked(void **state)
 		  " 'io.kubernetes.cri.sandbox-memory': '134217728', 'io.kubernetes.cri.sandbox-cpu-quota': '250000',"
 		  " 'io.kubernetes.cri.sandbox-cpu-period': '100000'},"
 		  " 'linux': {'resources': {'memory': {'limit': 6291456}, 'cpu': {'quota': 1000}}}}",
-		  194, 3 },
+		  256, 3 },
 		{ "{'annotations': {'io.kubernetes.cri.container-type': 'sandbox',"
 		  " 'io.kubernetes.cri.sandbox-memory': '0', 'io.kubernetes.cri.sandbox-cpu-quota': '-1',"
 		  " 'io.kubernetes.cri.sandbox-cpu-shares': '2049'},"
