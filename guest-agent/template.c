@@ -40,8 +40,27 @@ static int warm_device_filter(const struct agent *agent, struct err *err)
 	return result;
 }
 
+/* Memory that is not used goes back to the host. The kernel's parameter bulkhead_balloon has the place: ADDRESS:IRQ. */
+static int add_balloon(const struct agent *agent, struct err *err)
+{
+	const char *text = getenv("bulkhead_balloon");
+	struct bulkhead_device_place place = { 0 };
+	char *end;
+
+	if (!text)
+		return 0;
+	place.address = strtoull(text, &end, 0);
+	if (*end == ':')
+		place.irq = (uint32_t)strtoul(end + 1, NULL, 10);
+	if (ioctl(agent->sandbox_fd, BULKHEAD_IOC_ADD_DEVICE, &place) < 0)
+		return err_set_errno(err, "adding the balloon at %s", text);
+	return 0;
+}
+
 int template_prepare(struct agent *agent, struct err *err)
 {
+	if (add_balloon(agent, err) < 0)
+		return -1;
 	if (boot_finish(agent, 0, err) < 0 || warm_device_filter(agent, err) < 0)
 		return -1;
 	return 0;

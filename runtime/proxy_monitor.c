@@ -351,6 +351,7 @@ const char *monitor_stage(const struct monitor *monitor)
 		[VMM_STAMP_AGENT_START] = "its agent is not ready",
 		[VMM_STAMP_AGENT_READY] = "its agent does not answer",
 		[VMM_STAMP_TEMPLATE] = "the monitor has not restored its template",
+		[VMM_STAMP_RESTORED] = "the monitor has not made its devices",
 	};
 
 	return stages[monitor->stage];

@@ -32,6 +32,7 @@
 #include "vmm/serial.h"
 #include "vmm/template.h"
 #include "vmm/vcpu.h"
+#include "vmm/virtio_balloon.h"
 #include "vmm/virtio_fs.h"
 #include "vmm/virtio_rng.h"
 #include "vmm/virtio_vsock.h"
@@ -72,7 +73,7 @@ struct machine {
 	int event_fd;  /* not owned */
 	int notice_fd; /* eventfd: a vCPU thread has something for the loop */
 	int signal_fd;
-	uint64_t created_ns, template_ns, loaded_ns;
+	uint64_t created_ns, template_ns, restored_ns, loaded_ns;
 	bool told[SANDBOX_STAMP_COUNT];
 
 	/* How a vCPU came to its end, the first one that did; written by its thread. */
@@ -439,6 +440,25 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 	return bus_tell_guest(bus, machine->cmdline, sizeof machine->cmdline, err);
 }
 
+/*
+ * A device that costs a VM's boot too much to be there: a template's agent has the time to add it, and the VMs that begin
+ * there have it for nothing.
+ */
+static int add_balloon(struct machine *machine, struct err *err)
+{
+	size_t used = strlen(machine->cmdline);
+	int number = bus_add(&machine->bus, virtio_balloon_create(err), err);
+
+	if (number < 0)
+		return -1;
+	used += (size_t)snprintf(machine->cmdline + used, sizeof machine->cmdline - used, " bulkhead_balloon=0x%llx:%u",
+				 (unsigned long long)bus_address((unsigned)number),
+				 bus_pin(&machine->bus, (unsigned)number));
+	if (used >= sizeof machine->cmdline)
+		return err_set(err, E2BIG, "the kernel command line is too long");
+	return 0;
+}
+
 static int add_shares(struct machine *machine, const struct machine_config *config, struct err *err)
 {
 	for (unsigned i = 0; i < config->share_count; i++) {
@@ -513,8 +533,10 @@ static bool try_template(struct machine *machine, const struct machine_config *c
 		return false;
 	machine->template_ns = event_now();
 	if (!template_open(saved, config->template_state_fd, &why)) {
-		if (!build_from_template(machine, config, saved, &why))
+		if (!build_from_template(machine, config, saved, &why)) {
+			machine->restored_ns = event_now();
 			return true;
+		}
 		template_close(saved);
 	}
 	log_warn("the template is of no use, the VM boots instead: %s", why.text);
@@ -537,7 +559,9 @@ static int build(struct machine *machine, const struct machine_config *config, s
 	machine->is_continued = try_template(machine, config, &saved);
 	if (machine->kvm.vm_fd < 0 && kvm_create(&machine->kvm, config->kvm_fd, err))
 		return -1;
-	if (add_devices(machine, config, err) || add_shares(machine, config, err)) {
+	if (add_devices(machine, config, err) ||
+	    ((machine->is_continued || config->save_memory_fd >= 0) && add_balloon(machine, err)) ||
+	    add_shares(machine, config, err)) {
 		result = -1;
 	} else if (machine->is_continued) {
 		const struct template_parts parts = parts_of(machine);
@@ -658,8 +682,10 @@ int machine_run(struct machine *machine, struct err *err)
 	vcpus_resume(machine->vcpus);
 	/* The guest runs; now there is time to talk. */
 	event_stamp(machine->event_fd, VMM_STAMP_START, machine->created_ns);
-	if (machine->is_continued)
+	if (machine->is_continued) {
 		event_stamp(machine->event_fd, VMM_STAMP_TEMPLATE, machine->template_ns);
+		event_stamp(machine->event_fd, VMM_STAMP_RESTORED, machine->restored_ns);
+	}
 	event_stamp(machine->event_fd, VMM_STAMP_LOADED, machine->loaded_ns);
 	event_stamp(machine->event_fd, VMM_STAMP_FIRST_ENTRY, entered_ns);
 	if (machine->is_continued) {
@@ -668,6 +694,13 @@ int machine_run(struct machine *machine, struct err *err)
 		event_stamp(machine->event_fd, VMM_STAMP_AGENT_READY, entered_ns);
 	}
 	result = loop_run(machine->loop);
+	/*
+	 * A VM's end waits in the host's kernel, for as many milliseconds as there are others who wait there; when a process
+	 * ends, its network namespace comes first and is such another. So the VM goes before.
+	 */
+	vcpus_destroy(machine->vcpus);
+	machine->vcpus = NULL;
+	kvm_destroy(&machine->kvm);
 	if (result && machine->failure.code)
 		*err = machine->failure;
 	else if (result)

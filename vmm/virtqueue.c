@@ -87,7 +87,9 @@ bool virtqueue_activate(struct virtqueue *queue)
 
 void virtqueue_reset(struct virtqueue *queue)
 {
-	*queue = (struct virtqueue){ .memory = queue->memory, .size_max = queue->size_max };
+	*queue = (struct virtqueue){
+		.memory = queue->memory, .size_max = queue->size_max, .bytes_max = queue->bytes_max
+	};
 }
 
 static int add_segment(struct virtqueue *queue, struct virtq_chain *chain, const struct descriptor *desc)
@@ -101,7 +103,8 @@ static int add_segment(struct virtqueue *queue, struct virtq_chain *chain, const
 		return refuse(queue, "a segment is empty");
 	if (!host)
 		return refuse(queue, "a segment is not in memory");
-	if (chain->readable_length + chain->writable_length + desc->length > VIRTQ_CHAIN_BYTES_MAX)
+	if (chain->readable_length + chain->writable_length + desc->length >
+	    (queue->bytes_max ? queue->bytes_max : VIRTQ_CHAIN_BYTES_MAX))
 		return refuse(queue, "a chain has too many bytes");
 	if (desc->flags & DESC_WRITE) {
 		chain->writable_count++;

@@ -31,6 +31,7 @@ struct virtqueue {
 	const struct guest_memory *memory;
 	uint16_t size; /* power of two, at most size_max */
 	uint16_t size_max;
+	uint64_t bytes_max; /* of a chain; 0: VIRTQ_CHAIN_BYTES_MAX. Set by a device that only looks at addresses */
 	uint64_t desc_address, avail_address, used_address;
 	bool event_idx; /* VIRTIO_F_EVENT_IDX was negotiated */
 	bool ready;
@@ -66,7 +67,7 @@ static inline const struct iovec *virtq_chain_writable(const struct virtq_chain 
  */
 bool virtqueue_activate(struct virtqueue *queue);
 
-/* Back to the state after power-on; keeps memory and size_max. */
+/* Back to the state after power-on; keeps memory, size_max and bytes_max. */
 void virtqueue_reset(struct virtqueue *queue);
 
 /*

@@ -29,7 +29,8 @@ enum vmm_stamp {
 	VMM_STAMP_MODULE = 4,      /* the guest's stamps, enum sandbox_stamp, on the host's clock */
 	VMM_STAMP_AGENT_START = 5,
 	VMM_STAMP_AGENT_READY = 6,
-	VMM_STAMP_TEMPLATE = 7, /* before a template is read; then VMM_STAMP_LOADED is when its state is set */
+	VMM_STAMP_TEMPLATE = 7, /* before a template is read */
+	VMM_STAMP_RESTORED = 8, /* memory mapped, vCPUs' state set; devices come between this and VMM_STAMP_LOADED */
 	VMM_STAMP_COUNT
 };
 
