@@ -39,12 +39,17 @@ static bool has_pods_network(const struct pod *pod, const struct oci_config *con
 	       pods.st_dev == ours.st_dev && pods.st_ino == ours.st_ino;
 }
 
+/* 1: there is none of that name, as in Podman's pods without an infra container: nothing to join. */
 static int open_sandbox(struct pod *pod, const struct globals *globals, const char *id, struct err *err)
 {
 	struct oci_pod place;
 
-	if (container_open(&pod->sandbox, globals, id, false, err) < 0)
-		return err_wrap(err, "the pod's sandbox");
+	if (container_open(&pod->sandbox, globals, id, false, err) < 0) {
+		if (err->code != ENOENT)
+			return err_wrap(err, "the pod's sandbox");
+		*err = (struct err)ERR_INIT;
+		return 1;
+	}
 	if (pod->sandbox.store->sandbox)
 		return err_set(err, EINVAL, "the pod's sandbox %s is itself in the pod of %s", id,
 			       pod->sandbox.store->sandbox);
@@ -70,11 +75,12 @@ int pod_open(struct pod *pod, const struct globals *globals, const struct oci_co
 	pod->is_sandbox = place.role == OCI_POD_SANDBOX;
 	if (place.role != OCI_POD_MEMBER)
 		return 0;
-	if (open_sandbox(pod, globals, place.sandbox, err) < 0)
+	int result = open_sandbox(pod, globals, place.sandbox, err);
+	if (result < 0)
 		return -1;
-	pod->joins = has_pods_network(pod, config);
+	pod->joins = result == 0 && has_pods_network(pod, config);
 	if (!pod->joins)
-		log_debug("not in the network of the pod's sandbox %s: a virtual machine of its own", place.sandbox);
+		log_debug("no sandbox %s, or not in its network: a virtual machine of its own", place.sandbox);
 	return 0;
 }
 

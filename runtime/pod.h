@@ -37,7 +37,7 @@ struct pod {
 
 /*
  * Looks where the container belongs. A member whose network is not its pod's has a VM of its own: two networks cannot
- * be one machine's. Close it in any case.
+ * be one machine's. So has one whose sandbox does not exist, if its namespaces allow it. Close it in any case.
  */
 int pod_open(struct pod *pod, const struct globals *globals, const struct oci_config *config, struct err *err);
 void pod_close(struct pod *pod);

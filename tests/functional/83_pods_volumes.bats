@@ -55,3 +55,23 @@ mount_json() { jq -cn --arg at "$1" --arg from "$2" --argjson ro "${3:-false}" '
 	stop "$CTR"
 	umount "$KUBELET/memory"
 }
+
+@test "a container that restarts again and again leaves nothing in the monitor" {
+	mkdir -p "$KUBELET/disk"
+	pod restarts
+	shell stays 'exec sleep 1000' ".mounts = [$(mount_json /disk "$KUBELET/disk")]"
+	local monitor before i
+	monitor=$(pgrep -x bulkhead-vmm)
+	before=$(ls "/proc/$monitor/fd" | wc -l)
+	for i in 1 2 3 4; do
+		touch "$KUBELET/words$i"
+		shell "run$i" 'find / -xdev >/dev/null; cat /disk/x /dev/termination-log' \
+			".mounts = [$(mount_json /disk "$KUBELET/disk"), $(mount_json /dev/termination-log "$KUBELET/words$i")]"
+		wait_exit "$CTR"
+		remove "$CTR"
+	done
+	# What the guest knew of their files it has forgotten; the shared folder is there still.
+	assert_equal "$(ls "/proc/$monitor/fd" | wc -l)" "$before"
+	run in_container "$(cri ListContainers | jq -r '.containers[] | select(.state == "CONTAINER_RUNNING").id')" touch /disk/x
+	assert_output "exit 0"
+}

@@ -109,13 +109,17 @@ pods_setup() {
 }
 
 pods_teardown() {
-	local id leaks
+	local id leaks removals=()
 	# Shown by bats if the test failed.
 	journal_of_failure
 	for id in $(cri ListPodSandbox | jq -r '.items[]?.id'); do
-		cri StopPodSandbox "{\"pod_sandbox_id\": \"$id\"}" >/dev/null || true
-		cri RemovePodSandbox "{\"pod_sandbox_id\": \"$id\"}" >/dev/null || true
+		{
+			cri StopPodSandbox "{\"pod_sandbox_id\": \"$id\"}" || true
+			cri RemovePodSandbox "{\"pod_sandbox_id\": \"$id\"}" || true
+		} >/dev/null 3>&- &
+		removals+=($!)
 	done
+	[ ${#removals[@]} -eq 0 ] || wait "${removals[@]}"
 	rmdir /sys/fs/cgroup/kubepods/* /sys/fs/cgroup/kubepods 2>/dev/null || true
 	umount "$KUBELET"/* 2>/dev/null || true
 	leaks=$(leak_report)
