@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { COMMAND_MAX = 512, STATUS_MAX = 4096, PROCESSES_MAX = 4096 };
 
@@ -66,6 +68,42 @@ static char *read_command(pid_t pid)
 	return strdup(text);
 }
 
+/* Parent, terminal and times: proc_pid_stat(5), whose second field is in brackets and may have any character. */
+static void read_stat(pid_t pid, agent_PsReply_Entry *entry)
+{
+	unsigned long long user, system, started, hz = (unsigned long long)sysconf(_SC_CLK_TCK);
+	char path[64], text[STATUS_MAX];
+	struct timespec up;
+	unsigned tty;
+	int parent;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	if (file_read_at(AT_FDCWD, path, text, sizeof text) < 0)
+		return;
+	const char *rest = strrchr(text, ')');
+	if (!rest || sscanf(rest + 1,
+			    " %*c %d %*d %*d %u %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
+			    &parent, &tty, &user, &system, &started) != 5)
+		return;
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	unsigned long long up_ms = (unsigned long long)up.tv_sec * 1000 + (unsigned long long)up.tv_nsec / 1000000;
+	unsigned long long started_ms = started * 1000 / hz;
+	entry->parent = parent;
+	entry->tty = tty;
+	entry->cpu_ms = (user + system) * 1000 / hz;
+	entry->age_ms = up_ms > started_ms ? up_ms - started_ms : 0;
+}
+
+static uint32_t effective_uid(const char *status)
+{
+	const char *line = strstr(status, "\nUid:");
+	unsigned uid = 0;
+
+	if (line)
+		sscanf(line, "\nUid: %*u %u", &uid);
+	return uid;
+}
+
 static const char *exec_of(const struct container *container, pid_t pid)
 {
 	for (const struct process *process = container->processes; process; process = process->next) {
@@ -95,12 +133,15 @@ static void list_process(void *arg, pid_t pid)
 		reply->processes = grown;
 		listing->room = room;
 	}
-	reply->processes[reply->processes_count++] = (agent_PsReply_Entry){
+	agent_PsReply_Entry *entry = &reply->processes[reply->processes_count++];
+	*entry = (agent_PsReply_Entry){
 		.pid = pid,
+		.uid = effective_uid(status),
 		.container_pid = innermost_pid(status),
 		.command = read_command(pid),
 		.exec = strdup(exec_of(listing->container, pid)),
 	};
+	read_stat(pid, entry);
 }
 
 void inspect_processes(const struct container *container, struct reply *reply)

@@ -14,8 +14,11 @@
 #include "agent.pb.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pb_decode.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { PIDS_MAX = 4096 };
 
@@ -31,8 +34,13 @@ static const struct option options[] = {
 static void print_json(const struct container *container)
 {
 	static pid_t pids[PIDS_MAX];
-	size_t count = exec_record_read(container->dirfd, pids, PIDS_MAX);
+	size_t count;
 
+	if (container->status == OCI_STATUS_STOPPED) {
+		puts("[]");
+		return;
+	}
+	count = exec_record_read(container->dirfd, pids, PIDS_MAX);
 	printf("[%d", (int)container->store->pid);
 	for (size_t i = 0; i < count; i++)
 		printf(",%d", (int)pids[i]);
@@ -47,12 +55,62 @@ static void print_command_line(const char *command)
 	putchar('\n');
 }
 
+static void print_header(void)
+{
+	printf("%-10s %7s %7s %2s %-5s %-8s %8s %s\n", "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD");
+}
+
+/* The parent as the container sees it; 0 if it is outside, as for the first process. */
+static int32_t parent_of(const agent_PsReply *reply, const agent_PsReply_Entry *process)
+{
+	for (pb_size_t i = 0; i < reply->processes_count; i++) {
+		if (reply->processes[i].pid == process->parent)
+			return reply->processes[i].container_pid;
+	}
+	return 0;
+}
+
+static void print_terminal(uint32_t device)
+{
+	char name[16] = "?";
+
+	/* proc_pid_stat(5): minor in bits 0 to 7 and 20 to 31, major in 8 to 15; 136 and on are pts/0, pts/256, ... */
+	uint32_t major = device >> 8 & 0xff, minor = (device & 0xff) | (device >> 12 & 0xfff00);
+	if (major >= 136 && major <= 143)
+		snprintf(name, sizeof name, "pts/%u", (major - 136) * 256 + minor);
+	printf("%-8s ", name);
+}
+
+/* The columns of ps -f, which people and their scripts know. A name of the host's for an id of the guest's would lie. */
+static void print_process(const agent_PsReply *reply, const agent_PsReply_Entry *process)
+{
+	time_t start = time(NULL) - (time_t)(process->age_ms / 1000);
+	uint64_t used = process->age_ms ? process->cpu_ms * 100 / process->age_ms : 0;
+	uint64_t seconds = process->cpu_ms / 1000;
+	char user[16] = "root", clock[8] = "?";
+	struct tm local;
+
+	if (process->uid)
+		snprintf(user, sizeof user, "%u", process->uid);
+	if (localtime_r(&start, &local))
+		strftime(clock, sizeof clock, "%H:%M", &local);
+	printf("%-10s %7d %7d %2u %-5s ", user, process->container_pid, parent_of(reply, process),
+	       (unsigned)(used < 99 ? used : 99), clock);
+	print_terminal(process->tty);
+	printf("%02" PRIu64 ":%02u:%02u ", seconds / 3600, (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
+	print_command_line(process->command);
+}
+
 static int print_table(const struct container *container, struct err *err)
 {
 	agent_ContainerRequest request = { .container = container->id };
 	agent_PsReply reply = agent_PsReply_init_zero;
 	struct agent_client agent;
 
+	if (container->status == OCI_STATUS_STOPPED) {
+		print_header();
+		return 0;
+	}
 	if (container->status == OCI_STATUS_PAUSED)
 		return err_set(err, EBUSY,
 			       "container %s is paused and cannot be asked; ps --format json can do without",
@@ -64,11 +122,9 @@ static int print_table(const struct container *container, struct err *err)
 	agent_client_close(&agent);
 	if (result < 0)
 		return -1;
-	printf("%-8s %-9s %s\n", "PID", "GUEST-PID", "COMMAND");
-	for (pb_size_t i = 0; i < reply.processes_count; i++) {
-		printf("%-8d %-9d ", reply.processes[i].container_pid, reply.processes[i].pid);
-		print_command_line(reply.processes[i].command);
-	}
+	print_header();
+	for (pb_size_t i = 0; i < reply.processes_count; i++)
+		print_process(&reply, &reply.processes[i]);
 	pb_release(agent_PsReply_fields, &reply);
 	return 0;
 }

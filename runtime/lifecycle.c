@@ -76,7 +76,7 @@ static const struct cell table[OCI_STATUS_COUNT][LIFECYCLE_EVENT_COUNT] = {
 		[LIFECYCLE_PAUSE] = REFUSED("container not running or created: ", " is stopped"),
 		[LIFECYCLE_RESUME] = REFUSED("container not paused: ", " is stopped"),
 		[LIFECYCLE_UPDATE] = REFUSED("container not running: ", ""),
-		[LIFECYCLE_PS] = REFUSED("container not running: ", ""),
+		[LIFECYCLE_PS] = ALLOWED, /* there are none */
 		[LIFECYCLE_STATS] = REFUSED("container not running: ", ""),
 		[LIFECYCLE_DELETE] = ALLOWED,
 	},
