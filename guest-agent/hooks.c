@@ -4,7 +4,9 @@
 #include "common/auto.h"
 #include "guest-agent/errtext.h"
 #include "guest-agent/kernel.h"
+#include "guest-agent/program.h"
 
+#include <ctype.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -48,14 +50,22 @@ static char **with_end(char **items, size_t count)
 	return out;
 }
 
-static void __attribute__((noreturn)) become_hook(const agent_Hook *hook, int input, int output)
+/* With the capabilities and under the seccomp filter of the container's own process, as with runc. */
+static void __attribute__((noreturn))
+become_hook(const agent_Hook *hook, const agent_Process *process, int input, int output)
 {
+	struct err err = ERR_INIT;
 	char *only_path[] = { hook->path, NULL };
 	char **args = hook->args_count ? with_end(hook->args, hook->args_count) : only_path;
 	char **env = with_end(hook->env, hook->env_count);
 
-	if (args && env && dup2(input, 0) == 0 && dup2(output, 1) == 1 && dup2(output, 2) == 2)
+	if (args && env && dup2(input, 0) == 0 && dup2(output, 1) == 1 && dup2(output, 2) == 2) {
+		if (program_confine(process, &err) < 0) {
+			dprintf(2, "%s", err.text);
+			_exit(127);
+		}
 		execve(hook->path, args, env);
+	}
 	dprintf(2, "%s", strerror(errno));
 	_exit(127);
 }
@@ -109,7 +119,16 @@ static bool watch_hook(int pidfd, int output, uint32_t timeout, char said[OUTPUT
 	}
 }
 
-static int run_hook(const agent_Container *container, size_t index, struct err *err)
+/* "signal 31 (bad system call)": in lower case, as the errors of errtext.h. */
+static int report_signal(const char *hook, size_t index, int signal, const char *said, struct err *err)
+{
+	const char *name = strsignal(signal);
+
+	return err_set(err, ECHILD, "error running startContainer hook #%zu (%s): signal %d (%c%s), output: %s", index,
+		       hook, signal, tolower((unsigned char)name[0]), name + 1, said);
+}
+
+static int run_hook(const agent_Container *container, const agent_Process *process, size_t index, struct err *err)
 {
 	const agent_Hook *hook = &container->start_container_hooks[index];
 	const struct kernel_clone_args clone = { .exit_signal = SIGCHLD };
@@ -123,7 +142,7 @@ static int run_hook(const agent_Container *container, size_t index, struct err *
 	auto_fd int output_child = ends[1];
 	pid_t pid = kernel_clone3(&clone);
 	if (pid == 0)
-		become_hook(hook, input, output_child);
+		become_hook(hook, process, input, output_child);
 	close_fd(&output_child);
 	auto_fd int pidfd = pid < 0 ? -1 : kernel_pidfd_open(pid);
 	if (pidfd < 0)
@@ -138,18 +157,17 @@ static int run_hook(const agent_Container *container, size_t index, struct err *
 			       "error running startContainer hook #%zu (%s): hook ran past specified timeout of %u s",
 			       index, hook->path, hook->timeout);
 	if (WIFSIGNALED(status))
-		return err_set(err, ECHILD, "error running startContainer hook #%zu (%s): signal %d, output: %s", index,
-			       hook->path, WTERMSIG(status), said);
+		return report_signal(hook->path, index, WTERMSIG(status), said, err);
 	if (WEXITSTATUS(status) != 0)
 		return err_set(err, ECHILD, "error running startContainer hook #%zu (%s): exit status %d, output: %s",
 			       index, hook->path, WEXITSTATUS(status), said);
 	return 0;
 }
 
-int hooks_run(const agent_Container *container, struct err *err)
+int hooks_run(const agent_Container *container, const agent_Process *process, struct err *err)
 {
 	for (size_t i = 0; i < container->start_container_hooks_count; i++) {
-		if (run_hook(container, i, err) < 0)
+		if (run_hook(container, process, i, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -172,7 +172,7 @@ void launch_main(void *arg)
 	close_fd(&master);
 
 	sync_await(sync_fd, SYNC_START);
-	if (launch->container && hooks_run(launch->container, &err) < 0)
+	if (launch->container && hooks_run(launch->container, launch->process, &err) < 0)
 		fail(sync_fd, &err);
 	/* Nothing but the socket should be left; whatever is, does not get into the program. */
 	kernel_close_range((unsigned)sync_fd, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);

@@ -122,11 +122,9 @@ int program_prepare(struct program *program, const agent_Process *process, struc
 	return lookup_program(program->args[0], program->env, program->path, err);
 }
 
-int program_exec(const struct program *program, struct err *err)
+int program_confine(const agent_Process *process, struct err *err)
 {
-	const agent_Process *process = program->process;
 	struct security_sets final;
-	char words[ERRTEXT_MAX];
 
 	if (security_prepare_capabilities(process, &final, err) < 0)
 		return -1;
@@ -137,6 +135,15 @@ int program_exec(const struct program *program, struct err *err)
 		if (security_load_seccomp(process, err) < 0 || security_drop_capabilities(&final, err) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+int program_exec(const struct program *program, struct err *err)
+{
+	char words[ERRTEXT_MAX];
+
+	if (program_confine(program->process, err) < 0)
+		return -1;
 	execve(program->path, program->args, program->env);
 	return err_set(err, errno, "exec %.400s: %s", program->path, errtext(errno, words));
 }

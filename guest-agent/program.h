@@ -23,6 +23,9 @@ struct program {
 /* Inside the container's namespaces and root. */
 int program_prepare(struct program *program, const agent_Process *process, struct err *err);
 
+/* Takes on the capabilities and the seccomp filter of `process`: what comes after it runs in the caller under them. */
+int program_confine(const agent_Process *process, struct err *err);
+
 /* Does not return on success. Afterwards only descriptors 0, 1 and 2 are open. */
 int program_exec(const struct program *program, struct err *err);
 
