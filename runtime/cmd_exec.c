@@ -45,7 +45,7 @@ struct exec_options {
 	const char *process, *console_socket, *pid_file, *pidfd_socket, *cwd, *user, *cgroup;
 	struct option_list env, additional_gids, cap;
 	struct option_number preserve_fds;
-	bool detach, tty, no_new_privs, ignore_paused;
+	bool detach, tty, no_new_privs, ignore_paused, no_subreaper;
 };
 
 #define EXEC(member) offsetof(struct exec_options, member)
@@ -64,11 +64,11 @@ static const struct option options[] = {
 	{ "cap", 'c', OPTION_LIST, EXEC(cap), "CAP_X", "one more capability; may be repeated" },
 	{ "no-new-privs", 0, OPTION_FLAG, EXEC(no_new_privs), NULL, "no set-user-id programs" },
 	{ "cgroup", 0, OPTION_TEXT, EXEC(cgroup), "PATH", "cgroup below the container's" },
-	{ "ignore-paused", 0, OPTION_FLAG, EXEC(ignore_paused), NULL, "accepted; a paused VM runs nothing" },
+	{ "ignore-paused", 0, OPTION_FLAG, EXEC(ignore_paused), NULL, "wait until a paused container goes on" },
 	{ "preserve-fds", 0, OPTION_NUMBER, EXEC(preserve_fds), "N", "descriptors 3, 4, ... to pass on" },
 	{ "process-label", 0, OPTION_IGNORED, 0, NULL, NULL },
 	{ "apparmor", 0, OPTION_IGNORED, 0, NULL, NULL },
-	{ "no-subreaper", 0, OPTION_FLAG, EXEC(ignore_paused), NULL, NULL },
+	{ "no-subreaper", 0, OPTION_FLAG, EXEC(no_subreaper), NULL, NULL },
 	OPTION_END,
 };
 
@@ -237,7 +237,7 @@ static int open_places(struct execution *x, struct err *err)
 	if (geteuid() != 0)
 		close_fd(&x->network_fd);
 	if (store->cgroup_path) {
-		x->cgroup_fd = host_cgroup_open(store->cgroup_path, err);
+		x->cgroup_fd = host_cgroup_open(store->cgroup_path, x->given->cgroup, err);
 		if (x->cgroup_fd < 0)
 			return -1;
 	}
@@ -330,6 +330,14 @@ static int attend(struct execution *x, struct err *err)
 	return foreground_wait(&foreground, err);
 }
 
+/* A paused VM answers its agent's clients when it goes on: with --ignore-paused they wait for that. */
+static int check_state(const struct execution *x, struct err *err)
+{
+	if (x->container.status == OCI_STATUS_PAUSED && x->given->ignore_paused)
+		return 0;
+	return lifecycle_check(x->container.id, x->container.status, LIFECYCLE_EXEC, err);
+}
+
 static int execute(struct execution *x, const struct invocation *invocation, struct err *err)
 {
 	struct timespec now;
@@ -339,8 +347,7 @@ static int execute(struct execution *x, const struct invocation *invocation, str
 	 * out. What the container does meanwhile shows in the agent's answer.
 	 */
 	if (container_open(&x->container, x->globals, invocation->operands[0], false, err) < 0 ||
-	    lifecycle_check(x->container.id, x->container.status, LIFECYCLE_EXEC, err) < 0 ||
-	    container_load_config(&x->container, &x->config, err) < 0)
+	    check_state(x, err) < 0 || container_load_config(&x->container, &x->config, err) < 0)
 		return -1;
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(x->id, sizeof x->id, "%d-%llx", (int)getpid(),

@@ -13,14 +13,17 @@
 #include "common/proto.h"
 
 #include "oci/alloc.h"
+#include "oci/config.h"
 #include "oci/host_config.h"
 #include "oci/resources.h"
+#include "oci/store.h"
 
 #include "agent.pb.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct update_options {
 	const char *resources;
@@ -41,7 +44,7 @@ struct update_options {
 static const struct option options[] = {
 	{ "resources", 'r', OPTION_TEXT, offsetof(struct update_options, resources), "FILE|-",
 	  "all of it as JSON; then the other options are ignored" },
-	TEXT("memory", memory, "BYTES", "memory limit; k, m, g as units"),
+	TEXT("memory", memory, "BYTES", "memory limit; k, m, g, t as units"),
 	TEXT("memory-reservation", memory_reservation, "BYTES", "what it may keep when memory is short"),
 	TEXT("memory-swap", memory_swap, "BYTES", "limit of memory and swap together, -1: none"),
 	NUMBER("cpu-period", cpu_period, "period of the quota, in microseconds"),
@@ -78,6 +81,8 @@ static int parse_bytes(const char *option, const char *text, struct oci_int *out
 		shift = 20;
 	else if (*end == 'g' || *end == 'G')
 		shift = 30;
+	else if (*end == 't' || *end == 'T')
+		shift = 40;
 	if (errno || end == text || end[shift ? 1 : 0] || value < -1 || value > (LLONG_MAX >> shift))
 		return err_set(err, EINVAL, "--%s: \"%s\" is not a number of bytes", option, text);
 	out->is_set = true;
@@ -124,6 +129,46 @@ static int from_options(const struct update_options *given, struct oci_resources
 	}
 	resources->cpu.cpus = oci_strdup(given->cpuset_cpus);
 	resources->cpu.mems = oci_strdup(given->cpuset_mems);
+	return 0;
+}
+
+/* What cpu.max says now: the host's file, or what the container was made with where there is none of its own. */
+static int current_cpu_max(const struct container *container, int64_t *quota, uint64_t *period, struct err *err)
+{
+	const struct oci_store *store = container->store;
+	struct oci_config *config;
+	char text[64], *rest;
+
+	if (store->cgroup_path && !store->sandbox &&
+	    host_cgroup_read(store->cgroup_path, "cpu.max", text, sizeof text) == 0) {
+		*quota = strncmp(text, "max", 3) == 0 ? -1 : strtoll(text, NULL, 10);
+		rest = strchr(text, ' ');
+		*period = rest ? strtoull(rest, NULL, 10) : 0;
+		return 0;
+	}
+	if (container_load_config(container, &config, err) < 0)
+		return -1;
+	*quota = config->resources.cpu.quota.value;
+	*period = config->resources.cpu.period.value;
+	oci_config_destroy(config);
+	return 0;
+}
+
+/* Quota and period are one file of cgroup v2, but two settings: the one that is not mentioned stays as it is. */
+static int keep_other_half(const struct container *container, struct oci_cpu *cpu, struct err *err)
+{
+	bool has_quota = cpu->quota.value != 0, has_period = cpu->period.value != 0;
+	uint64_t period;
+	int64_t quota;
+
+	if (has_quota == has_period)
+		return 0;
+	if (current_cpu_max(container, &quota, &period, err) < 0)
+		return -1;
+	if (!has_quota)
+		cpu->quota.value = quota;
+	else
+		cpu->period.value = period;
 	return 0;
 }
 
@@ -187,6 +232,8 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (result == 0)
 		result = container_open_for(&container, invocation->globals, invocation->operands[0], LIFECYCLE_UPDATE,
 					    err);
+	if (result == 0)
+		result = keep_other_half(&container, &resources->cpu, err);
 	/* The guest first: it refuses what the container already uses, and then nothing has changed. */
 	if (result == 0)
 		result = update_guest(&container, resources, err);

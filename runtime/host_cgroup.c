@@ -11,17 +11,15 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <poll.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <time.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#define MOUNT "/sys/fs/cgroup"
-
-enum { EMPTY_TIMEOUT_MS = 10 * 1000 };
+#define MOUNT HOST_CGROUP_MOUNT
 
 enum host_cgroup_version host_cgroup_version(void)
 {
@@ -203,17 +201,34 @@ static int write_files(int dirfd, const char *path, const struct oci_map *files,
 	return 0;
 }
 
-int host_cgroup_open(const char *path, struct err *err)
+/* The sub-cgroup is the container's to name: it must not lead out of it. */
+static int open_below(int dirfd, const char *sub)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, dirfd, sub + strspn(sub, "/"), &how, sizeof how);
+}
+
+int host_cgroup_open(const char *path, const char *sub, struct err *err)
 {
 	auto_fd int dir = open_path(path, err);
 
 	if (dir < 0)
 		return -1;
+	auto_fd int below = sub ? open_below(dir, sub) : -1;
+	if (below >= 0) {
+		close(dir);
+		dir = take_fd(&below);
+	}
 	int fd = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 	return fd >= 0 ? fd : err_set_errno(err, "host cgroup %s: cgroup.procs", path);
 }
 
-static bool is_populated(int dirfd)
+/* If cgroup.events has the line, such as "populated 1". */
+static bool has_event(int dirfd, const char *line)
 {
 	char text[256];
 	auto_fd int fd = openat(dirfd, "cgroup.events", O_RDONLY | O_CLOEXEC);
@@ -222,7 +237,7 @@ static bool is_populated(int dirfd)
 	if (n < 0)
 		return false;
 	text[n] = '\0';
-	return strstr(text, "populated 1") != NULL;
+	return strstr(text, line) != NULL;
 }
 
 int host_cgroup_check_free(const char *path, struct err *err)
@@ -231,8 +246,12 @@ int host_cgroup_check_free(const char *path, struct err *err)
 
 	snprintf(full, sizeof full, MOUNT "%s", path);
 	auto_fd int dir = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir >= 0 && is_populated(dir))
+	if (dir >= 0 && has_event(dir, "populated 1"))
 		return err_set(err, EBUSY, "container's cgroup is not empty: %s", path);
+	/* Its proxy would stop before it could say anything. */
+	if (dir >= 0 && has_event(dir, "frozen 1"))
+		return err_set(err, EBUSY, "container's cgroup unexpectedly frozen: %s; write 0 to its cgroup.freeze",
+			       path);
 	return 0;
 }
 
@@ -267,46 +286,15 @@ int host_cgroup_write(const char *path, const struct oci_map *files, struct err 
 	return dir < 0 ? -1 : write_files(dir, path, files, err);
 }
 
-/* cgroup.events polls POLLPRI when "populated" changes. */
-static int wait_empty(int dirfd, int timeout_ms)
-{
-	char text[256];
-	struct timespec start, now;
-	auto_fd int fd = openat(dirfd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	while (fd >= 0) {
-		ssize_t n = pread(fd, text, sizeof text - 1, 0);
-
-		if (n < 0)
-			return -1;
-		text[n] = '\0';
-		if (strstr(text, "populated 0"))
-			return 0;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		long left = timeout_ms - ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000);
-		struct pollfd poller = { .fd = fd, .events = POLLPRI };
-		if (left <= 0 || poll(&poller, 1, (int)left) == 0) {
-			errno = ETIMEDOUT;
-			return -1;
-		}
-	}
-	return -1;
-}
-
-int host_cgroup_destroy(const char *path, struct err *err)
+int host_cgroup_read(const char *path, const char *file, char *text, size_t size)
 {
 	char full[PATH_MAX];
-	auto_fd int dir = -1;
 
-	snprintf(full, sizeof full, MOUNT "%s", path);
-	dir = open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return errno == ENOENT ? 0 : err_set_errno(err, "host cgroup %s", path);
-	if (rmdir(full) == 0)
-		return 0;
-	write_file(dir, "cgroup.kill", "1");
-	if (wait_empty(dir, EMPTY_TIMEOUT_MS) < 0 || (rmdir(full) < 0 && errno != ENOENT))
-		return err_set_errno(err, "cannot remove host cgroup %s", path);
+	snprintf(full, sizeof full, MOUNT "%s/%s", path, file);
+	auto_fd int fd = open(full, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+	if (n < 0)
+		return -1;
+	text[n] = '\0';
 	return 0;
 }

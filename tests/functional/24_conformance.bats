@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# What public suites written for other runtimes expect in detail, where a command line of ours could be mistaken for
+# right: what one command leaves as it was, what it waits for, and its words.
+
+load helpers
+
+setup() { bundle_setup busybox; }
+teardown() {
+	bundle_teardown
+	rmdir /sys/fs/cgroup/bulkhead-conformance 2>/dev/null || true
+}
+
+# A container that sleeps in a host cgroup of its own, $CGROUP.
+start_sleeper() {
+	CGROUP=/sys/fs/cgroup/bulkhead-conformance/$ID
+	config --arg path "/bulkhead-conformance/$ID" '.process.args = ["sleep", "1000"] | .linux.cgroupsPath = $path'
+	bh run --detach --bundle "$BUNDLE" "$ID" </dev/null >"$WORK/out" 2>&1 3>&-
+}
+
+cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/cpu.max)"; }
+
+@test "update changes one of quota and period and leaves the other" {
+	config '.linux.resources.cpu = {"quota": 500000, "period": 1000000}'
+	start_sleeper
+	bh update --cpu-period 900000 "$ID"
+	assert_equal "$(cpu_max)" "500000 900000 / 500000 900000"
+	echo '{"cpu": {"quota": 600000}}' | bh update --resources - "$ID"
+	assert_equal "$(cpu_max)" "600000 900000 / 600000 900000"
+	bh update --cpu-quota -1 "$ID"
+	assert_equal "$(cpu_max)" "max 900000 / max 900000"
+	bh update --cpu-period 50000 "$ID"
+	assert_equal "$(cpu_max)" "max 50000 / max 50000"
+}
+
+@test "ps has the columns of ps -f, and lists nothing of a container that has ended" {
+	start_sleeper
+	bh exec --detach --user 7 "$ID" sh -c 'sleep 1001; true' </dev/null >/dev/null 2>&1 3>&-
+	local output try
+	for try in $(seq 50); do
+		output=$(bh ps "$ID")
+		[[ $output == *"sleep 1001"$'\n'* ]] && break
+		sleep 0.1
+	done
+	[[ ${output%%$'\n'*} =~ ^UID\ +PID\ +PPID\ +C\ +STIME\ +TTY\ +TIME\ +CMD$ ]] || { echo "$output"; return 1; }
+	[[ $output =~ $'\n'root\ +1\ +0\ +[0-9]+\ +[0-9][0-9]:[0-9][0-9]\ +\?\ +00:[0-9:]+\ sleep\ 1000 ]] || { echo "$output"; return 1; }
+	# The shell of the exec has its parent outside of the container, what it started has it as parent.
+	local shell
+	shell=$(awk '$1 == 7 && $3 == 0 { print $2 }' <<<"$output")
+	assert_equal "$(awk -v shell="$shell" '$1 == 7 && $3 == shell { print $8, $9 }' <<<"$output")" "sleep 1001"
+	run bh ps "$ID" -e -x
+	assert_status 0
+	bh kill "$ID" KILL
+	for try in $(seq 100); do [ "$(bh state "$ID" | jq -r .status)" = stopped ] && break; sleep 0.1; done
+	assert_equal "$(bh ps "$ID" | wc -l)" 1
+	assert_equal "$(bh ps --format json "$ID")" "[]"
+}
+
+@test "exec --ignore-paused waits until the container goes on" {
+	start_sleeper
+	bh pause "$ID"
+	run bh exec "$ID" true
+	assert_status 255
+	assert_output "cannot exec in a paused container"
+	bh exec --ignore-paused "$ID" echo went on >"$WORK/exec" 2>&1 3>&- &
+	local pid=$!
+	sleep 1
+	kill -0 "$pid"
+	assert_equal "$(cat "$WORK/exec")" ""
+	bh resume "$ID"
+	wait "$pid"
+	assert_equal "$(cat "$WORK/exec")" "went on"
+}
+
+@test "exec --cgroup puts the proxy into the host's cgroup of that name, and delete removes what is below the container's" {
+	start_sleeper
+	mkdir "$CGROUP/sub" "$CGROUP/sub/deep"
+	bh exec --detach --cgroup sub --pid-file "$WORK/pid" "$ID" sleep 1001 </dev/null >/dev/null 2>&1 3>&-
+	assert_equal "$(cat "$CGROUP/sub/cgroup.procs")" "$(cat "$WORK/pid")"
+	assert_equal "$(bh exec "$ID" cat /sys/fs/cgroup/sub/cgroup.procs | wc -l)" 1
+	# One that is only the container's: its proxy stays with the others.
+	bh exec --cgroup inside "$ID" cat /proc/self/cgroup >"$WORK/where"
+	assert_equal "$(cat "$WORK/where")" "0::/inside"
+	bh delete --force "$ID"
+	[ ! -e "$CGROUP" ]
+}
+
+@test "a frozen cgroup is refused: nothing could run in it" {
+	CGROUP=/sys/fs/cgroup/bulkhead-conformance/$ID
+	mkdir -p "$CGROUP"
+	echo 1 >"$CGROUP/cgroup.freeze"
+	config --arg path "/bulkhead-conformance/$ID" '.linux.cgroupsPath = $path'
+	run timeout 20 "$BULKHEAD" run --bundle "$BUNDLE" "$ID"
+	rmdir "$CGROUP"
+	assert_status 1
+	assert_one_line "container's cgroup unexpectedly frozen: /bulkhead-conformance/$ID"
+}
+
+@test "a startContainer hook has the process's seccomp filter and capabilities" {
+	config '.linux.seccomp = {"defaultAction": "SCMP_ACT_ALLOW",
+		"syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL"}]}
+		| .hooks.startContainer = [{"path": "/bin/sh", "args": ["sh", "-c", "exec mkdir /tmp/x"]}]'
+	run_container
+	assert_status 1
+	assert_one_line "error running startContainer hook #0 (/bin/sh): signal 31 (bad system call)"
+	config 'del(.linux.seccomp) | .process.user = {"uid": 7, "gid": 7}
+		| .hooks.startContainer = [{"path": "/bin/sh", "args": ["sh", "-c", "grep Cap /proc/self/status >&2; false"]}]'
+	run_container
+	assert_status 1
+	assert_output "CapEff:?0000000000000000" # the tab, escaped
+}
