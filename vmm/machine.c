@@ -666,6 +666,7 @@ static int close_jail(struct machine *machine, struct err *err)
 
 int machine_run(struct machine *machine, struct err *err)
 {
+	uint8_t status, reason;
 	uint64_t entered_ns;
 	int result;
 
@@ -696,11 +697,14 @@ int machine_run(struct machine *machine, struct err *err)
 	result = loop_run(machine->loop);
 	/*
 	 * A VM's end waits in the host's kernel, for as many milliseconds as there are others who wait there; when a process
-	 * ends, its network namespace comes first and is such another. So the VM goes before.
+	 * ends, its network namespace comes first and is such another. So the VM goes before; but only one whose guest has
+	 * ended, so that nothing has to be waited for to get at its vCPUs.
 	 */
-	vcpus_destroy(machine->vcpus);
-	machine->vcpus = NULL;
-	kvm_destroy(&machine->kvm);
+	if (sandbox_is_off(&machine->sandbox, &status, &reason)) {
+		vcpus_destroy(machine->vcpus);
+		machine->vcpus = NULL;
+		kvm_destroy(&machine->kvm);
+	}
 	if (result && machine->failure.code)
 		*err = machine->failure;
 	else if (result)
