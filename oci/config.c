@@ -139,7 +139,33 @@ static int parse_time_offsets(const struct oci_json *linux_object, struct oci_co
 	return 1;
 }
 
-/* They become names of files under /proc/sys: nothing that leads elsewhere. */
+/* Both dots and slashes separate. */
+static bool sysctl_is(const char *name, const char *dotted)
+{
+	while (*name && (*name == *dotted || (*name == '/' && *dotted == '.')))
+		name++, dotted++;
+	return *name == *dotted;
+}
+
+/* The namespace that a kernel parameter belongs to; 0: none, or the network's, which there always is. */
+static uint32_t sysctl_namespace(const char *name)
+{
+	static const char *const ipc[] = { "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni",
+					   "kernel.sem",    "kernel.shmall", "kernel.shmmax",
+					   "kernel.shmmni", "kernel.shm_rmid_forced" };
+
+	if (sysctl_is(name, "kernel.domainname"))
+		return CLONE_NEWUTS;
+	for (size_t i = 0; i < sizeof ipc / sizeof *ipc; i++)
+		if (sysctl_is(name, ipc[i]))
+			return CLONE_NEWIPC;
+	return strncmp(name, "fs.mqueue.", 10) == 0 || strncmp(name, "fs/mqueue/", 10) == 0 ? CLONE_NEWIPC : 0;
+}
+
+/*
+ * They become names of files under /proc/sys: nothing that leads elsewhere. What would belong to the namespace of
+ * somebody else is refused as runc does.
+ */
 static int parse_sysctl(const struct oci_json *linux_object, struct oci_config *out, struct err *err)
 {
 	struct oci_json member = oci_json_member(linux_object, "sysctl");
@@ -151,6 +177,12 @@ static int parse_sysctl(const struct oci_json *linux_object, struct oci_config *
 
 		if (!name[0] || strchr("./", name[0]) || strstr(name, "..") || strstr(name, "/.") || strlen(name) > 255)
 			return oci_json_refuse(&at, err, "is no name of a kernel parameter");
+		if (sysctl_is(name, "kernel.hostname"))
+			return oci_json_refuse(&at, err, "is not allowed: the host's name is in hostname");
+		uint32_t kind = sysctl_namespace(name);
+		if (kind && !oci_namespaces_find(&out->namespaces, kind))
+			return oci_json_refuse(&at, err, "is not allowed without %s namespace in linux.namespaces",
+					       kind == CLONE_NEWUTS ? "a uts" : "an ipc");
 	}
 	return found;
 }

@@ -123,18 +123,18 @@ int oci_id_check(const char *id, struct err *err)
 	size_t length = strlen(id);
 
 	if (length == 0)
-		return err_set(err, EINVAL, "container id: is empty");
+		return err_set(err, EINVAL, "container ID: is empty");
 	if (length > ID_MAX)
-		return err_set(err, EINVAL, "container id: longer than %d characters", ID_MAX);
+		return err_set(err, EINVAL, "container ID: longer than %d characters", ID_MAX);
 	if (strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
-		return err_set(err, EINVAL, "container id \"%s\": is no name of a directory", id);
+		return err_set(err, EINVAL, "container ID \"%s\": invalid: is no name of a directory", id);
 	for (const char *c = id; *c; c++) {
 		/* Not isalnum: what it accepts depends on the locale. */
 		bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
 
 		if (!letter && !strchr("_.+-", *c))
 			return err_set(err, EINVAL,
-				       "container id: only letters, digits and _ . + - are possible, not character %zu",
+				       "container ID: invalid character %zu: only letters, digits and _ . + - are possible",
 				       (size_t)(c - id) + 1);
 	}
 	return 0;

@@ -13,12 +13,14 @@
 #include <sys/pidfd.h>
 
 struct delete_options {
-	bool force;
+	bool force, regex;
 };
 
 static const struct option options[] = {
 	{ "force", 'f', OPTION_FLAG, offsetof(struct delete_options, force), NULL,
 	  "kill it first if it runs; no error if there is none" },
+	{ "regex", 0, OPTION_FLAG, offsetof(struct delete_options, regex), NULL,
+	  "every container whose id matches this extended regular expression" },
 	OPTION_END,
 };
 
@@ -60,19 +62,51 @@ static int delete_by_force(const struct globals *globals, const char *id, struct
 	return result;
 }
 
-static int run(const struct invocation *invocation, struct err *err)
+static int delete_one(const struct globals *globals, const char *id, bool force, struct err *err)
 {
-	const struct delete_options *given = invocation->options;
-	const char *id = invocation->operands[0];
 	struct container container;
 
-	if (given->force)
-		return delete_by_force(invocation->globals, id, err);
-	int result = container_open_for(&container, invocation->globals, id, LIFECYCLE_DELETE, err);
+	if (force)
+		return delete_by_force(globals, id, err);
+	int result = container_open_for(&container, globals, id, LIFECYCLE_DELETE, err);
 	if (result == 0)
 		result = container_destroy(&container, err);
 	container_close(&container);
 	return result;
+}
+
+struct matching {
+	const struct globals *globals;
+	bool force;
+	struct err *err;
+};
+
+/* One that cannot be deleted keeps no other; the first error is reported. */
+static int delete_match(const char *id, void *arg)
+{
+	const struct matching *matching = arg;
+	struct err err = ERR_INIT;
+
+	if (delete_one(matching->globals, id, matching->force, &err) < 0) {
+		if (matching->err->code)
+			log_error("%s", err.text);
+		else
+			*matching->err = err;
+	}
+	return 0;
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	const struct delete_options *given = invocation->options;
+	const char *operand = invocation->operands[0];
+	struct matching matching = { invocation->globals, given->force, err };
+
+	if (!given->regex)
+		return delete_one(invocation->globals, operand, given->force, err);
+	if (statedir_each_match(invocation->globals->root, operand, delete_match, &matching, err) < 0)
+		return -1;
+	return err->code ? -1 : 0;
 }
 
 const struct command cmd_delete = {

@@ -111,6 +111,9 @@ static int open_log(struct globals *globals, struct err *err)
 		log_setup("bulkhead", STDERR_FILENO, json ? LOG_JSON : LOG_TEXT, globals->debug ? LOG_DEBUG : LOG_WARN);
 		return 0;
 	}
+	/* crun's form of it. */
+	if (strncmp(globals->log, "file:", 5) == 0)
+		globals->log += 5;
 	globals->log_fd = open(globals->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	if (globals->log_fd < 0)
 		return err_set_errno(err, "--log: %s", globals->log);

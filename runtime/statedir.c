@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -215,4 +216,33 @@ int statedir_each(const char *root, int (*callback)(const char *id, void *arg), 
 			return result;
 	}
 	return 0;
+}
+
+struct match {
+	regex_t pattern;
+	int (*callback)(const char *id, void *arg);
+	void *arg;
+};
+
+static int call_if_match(const char *id, void *arg)
+{
+	const struct match *match = arg;
+
+	return regexec(&match->pattern, id, 0, NULL, 0) == 0 ? match->callback(id, match->arg) : 0;
+}
+
+int statedir_each_match(const char *root, const char *pattern, int (*callback)(const char *id, void *arg), void *arg,
+			struct err *err)
+{
+	struct match match = { .callback = callback, .arg = arg };
+	char why[128];
+	int code = regcomp(&match.pattern, pattern, REG_EXTENDED | REG_NOSUB);
+
+	if (code) {
+		regerror(code, &match.pattern, why, sizeof why);
+		return err_set(err, EINVAL, "\"%s\" is no regular expression: %s", pattern, why);
+	}
+	int result = statedir_each(root, call_if_match, &match, err);
+	regfree(&match.pattern);
+	return result;
 }

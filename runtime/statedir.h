@@ -46,4 +46,8 @@ int statedir_remove(const char *root, const char *id, int dirfd, struct err *err
 /* Calls back for each id below ROOT, in directory order. No ROOT: no ids. Stops when the callback returns non-zero. */
 int statedir_each(const char *root, int (*callback)(const char *id, void *arg), void *arg, struct err *err);
 
+/* The same for each id that matches the POSIX extended regular expression. */
+int statedir_each_match(const char *root, const char *pattern, int (*callback)(const char *id, void *arg), void *arg,
+			struct err *err);
+
 #endif

@@ -67,6 +67,23 @@ wait_status() {
 	assert_equal "$(status_of)" running
 }
 
+@test "delete takes a regular expression, and the log a prefix" {
+	run bh delete --regex "["
+	assert_status 1
+	assert_one_line '"["' "regular expression"
+	config '.process.args = ["sleep", "600"]'
+	bh --log "file:$WORK/log" create --bundle "$BUNDLE" "$ID-a"
+	bh create --bundle "$BUNDLE" "$ID-b"
+	bh start "$ID-b"
+	[ -e "$WORK/log" ]
+	run bh delete --regex "^$ID-[ab]\$"
+	assert_status 1
+	assert_one_line "$ID-b" "not stopped"
+	assert_equal "$(bh list -q)" "$ID-b"
+	bh delete --force --regex "^$ID-[ab]\$"
+	assert_equal "$(bh list -q)" ""
+}
+
 @test "a created container is deleted without force" {
 	create
 	bh delete "$ID"

@@ -101,12 +101,12 @@ static void id_is_checked(void **state)
 	static const struct {
 		const char *id, *error;
 	} bad[] = {
-		{ "", "container id: is empty" },
-		{ ".", "container id \".\": is no name of a directory" },
-		{ "..", "container id \"..\": is no name of a directory" },
-		{ "a/b", "container id: only letters, digits and _ . + - are possible, not character 2" },
-		{ "a b", "container id: only letters, digits and _ . + - are possible, not character 2" },
-		{ "\xc3\xa9", "container id: only letters, digits and _ . + - are possible, not character 1" },
+		{ "", "container ID: is empty" },
+		{ ".", "container ID \".\": invalid: is no name of a directory" },
+		{ "..", "container ID \"..\": invalid: is no name of a directory" },
+		{ "a/b", "container ID: invalid character 2: only letters, digits and _ . + - are possible" },
+		{ "a b", "container ID: invalid character 2: only letters, digits and _ . + - are possible" },
+		{ "\xc3\xa9", "container ID: invalid character 1: only letters, digits and _ . + - are possible" },
 	};
 	struct err err = ERR_INIT;
 
@@ -231,8 +231,8 @@ static void store_file_damaged_is_refused_by_name(void **state)
 		  "use the newer one" },
 		{ "{\"version\":1}", "state file s.json: id: missing" },
 		{ "{\"version\":1,\"id\":\"../x\"}",
-		  "state file s.json: container id: only letters, digits and _ . + - are "
-		  "possible, not character 3" },
+		  "state file s.json: container ID: invalid character 3: only letters, digits and _ . + - "
+		  "are possible" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"b\"}",
 		  "state file s.json: bundle: must be an absolute path, not \"b\"" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"pid\":-1}",
@@ -240,8 +240,8 @@ static void store_file_damaged_is_refused_by_name(void **state)
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"paused\":1}",
 		  "state file s.json: paused: must be true or false" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"sandbox\":\"../x\"}",
-		  "state file s.json: container id: only letters, digits and _ . + - are "
-		  "possible, not character 3" },
+		  "state file s.json: container ID: invalid character 3: only letters, digits and _ . + - "
+		  "are possible" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"poststop\":[{}]}",
 		  "state file s.json: poststop[0].path: missing" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"extra\":{\"a\":{}}}",
