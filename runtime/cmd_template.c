@@ -27,15 +27,16 @@ struct template_options {
 static const struct option options[] = {
 	{ "memory", 'm', OPTION_NUMBER, offsetof(struct template_options, memory_mib), "MIB",
 	  "build: for VMs of this size (default: the host's default)" },
-	{ "vcpus", 0, OPTION_NUMBER, offsetof(struct template_options, vcpus), "N", "build: for VMs with so many vCPUs" },
+	{ "vcpus", 0, OPTION_NUMBER, offsetof(struct template_options, vcpus), "N",
+	  "build: for VMs with so many vCPUs" },
 	{ "file-cache", 0, OPTION_TEXT, offsetof(struct template_options, file_cache), "none|auto|always",
 	  "build: for this io.bulkhead.file-cache (default: auto)" },
 	{ "all", 'a', OPTION_FLAG, offsetof(struct template_options, all), NULL, "remove: every one" },
 	OPTION_END,
 };
 
-static int number_of(const struct option_number *number, const char *name, uint32_t otherwise, uint32_t min, uint32_t max,
-		     uint32_t *out, struct err *err)
+static int number_of(const struct option_number *number, const char *name, uint32_t otherwise, uint32_t min,
+		     uint32_t max, uint32_t *out, struct err *err)
 {
 	*out = otherwise;
 	if (!number->given)
@@ -56,7 +57,8 @@ static int choose(const struct template_options *chosen, const struct oci_host_c
 		if (!strcmp(chosen->file_cache ? chosen->file_cache : modes[0], modes[i]))
 			launch->file_cache = modes[i];
 	if (!launch->file_cache)
-		return err_set(err, EINVAL, "--file-cache: must be none, auto or always, not \"%s\"", chosen->file_cache);
+		return err_set(err, EINVAL, "--file-cache: must be none, auto or always, not \"%s\"",
+			       chosen->file_cache);
 	if (number_of(&chosen->memory_mib, "memory", host->default_memory_mib, OCI_VM_MEMORY_MIN_MIB,
 		      host->max_memory_mib, &launch->memory_mib, err) < 0)
 		return -1;
@@ -144,7 +146,7 @@ struct names {
 static int note_name(const struct template_entry *entry, void *arg)
 {
 	struct names *names = arg;
-	char (*grown)[TEMPLATE_NAME_SIZE] = reallocarray(names->items, names->count + 1, sizeof *grown);
+	char(*grown)[TEMPLATE_NAME_SIZE] = reallocarray(names->items, names->count + 1, sizeof *grown);
 
 	if (!grown)
 		return -1;

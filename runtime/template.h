@@ -2,10 +2,10 @@
 /*
  * template.h - the host's store of templates: VMs saved when their agent was ready, for containers to begin with.
  *
- * TEMPLATE_DIR, root's alone, has a directory for each: `key`, a text that names everything that shaped it, `memory` and
- * `state` (vmm/template.h). Its name is a hash of the key; the key itself is compared before use, so whatever changes
- * (kernel, initramfs, monitor, processor, host kernel, size, parameters) leads to another template and never to a wrong
- * one. A template appears by a rename when it is complete, and is never changed.
+ * TEMPLATE_DIR, root's alone, has a directory for each: `key`, a text that names everything that shaped it, `memory`
+ * and `state` (vmm/template.h). Its name is a hash of the key; the key itself is compared before use, so whatever
+ * changes (kernel, initramfs, monitor, processor, host kernel, size, parameters) leads to another template and never to
+ * a wrong one. A template appears by a rename when it is complete, and is never changed.
  *
  * One is built at a time, under a lock that nobody waits for: who does not get it boots.
  */

@@ -48,9 +48,12 @@ static void __attribute__((noreturn)) run_monitor(const struct build *build)
 		const char *name;
 		int fd;
 	} fds[FDS] = {
-		{ "--kvm-fd", inputs->kvm_fd },	       { "--kernel-fd", inputs->kernel_fd },
-		{ "--initrd-fd", inputs->initrd_fd },  { "--vsock-fd", build->vsock_fd },
-		{ "--save-memory-fd", build->memory_fd }, { "--save-state-fd", build->state_fd },
+		{ "--kvm-fd", inputs->kvm_fd },
+		{ "--kernel-fd", inputs->kernel_fd },
+		{ "--initrd-fd", inputs->initrd_fd },
+		{ "--vsock-fd", build->vsock_fd },
+		{ "--save-memory-fd", build->memory_fd },
+		{ "--save-state-fd", build->state_fd },
 		{ "--log-fd", build->log_fd },
 	};
 	char numbers[FDS][16], memory[16], vcpus[16], *arguments[ARGUMENTS_MAX], *cmdline = NULL;
@@ -73,9 +76,15 @@ static void __attribute__((noreturn)) run_monitor(const struct build *build)
 	snprintf(vcpus, sizeof vcpus, "%u", inputs->vcpus);
 	if (asprintf(&cmdline, "%s " GUEST_PARAMETER, inputs->cmdline) < 0)
 		_exit(127);
-	char *rest[] = { (char[]){ "--memory-mib" }, memory, (char[]){ "--vcpus" }, vcpus,
-			 (char[]){ "--file-cache" }, (char *)(size_t)inputs->file_cache, (char[]){ "--cmdline" },
-			 cmdline, NULL };
+	char *rest[] = { (char[]){ "--memory-mib" },
+			 memory,
+			 (char[]){ "--vcpus" },
+			 vcpus,
+			 (char[]){ "--file-cache" },
+			 (char *)(size_t)inputs->file_cache,
+			 (char[]){ "--cmdline" },
+			 cmdline,
+			 NULL };
 	memcpy(arguments + count, rest, sizeof rest);
 	signal_reset_all();
 	execv(inputs->monitor, arguments);
@@ -95,7 +104,8 @@ static int explain(const struct build *build, int status, struct err *err)
 	line = strrchr(log, '\n');
 	if (*log)
 		return err_set(err, EIO, "%s", line ? line + 1 : log);
-	return err_set(err, EIO, WIFSIGNALED(status) ? "the monitor was killed by signal %d" : "the monitor ended with status %d",
+	return err_set(err, EIO,
+		       WIFSIGNALED(status) ? "the monitor was killed by signal %d" : "the monitor ended with status %d",
 		       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
@@ -112,8 +122,9 @@ static int await(const struct build *build, pid_t pid, struct err *err)
 		ready = poll(polled, 2, BUILD_SECONDS * 1000);
 	} while (ready < 0 && errno == EINTR);
 	if (!polled[0].revents) {
-		result = ready > 0 ? interrupt_error(err) :
-				     err_set(err, ETIMEDOUT, "the guest was not ready within %d seconds", BUILD_SECONDS);
+		result = ready > 0
+				 ? interrupt_error(err)
+				 : err_set(err, ETIMEDOUT, "the guest was not ready within %d seconds", BUILD_SECONDS);
 		kill(pid, SIGKILL);
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -208,8 +219,13 @@ static void note_failure(int store_fd, const char *mark)
 static int build_locked(const struct template_inputs *inputs, int store_fd, const char *key, const char *name,
 			struct err *err)
 {
-	struct build build = { .inputs = inputs, .store_fd = store_fd, .dir_fd = -1, .vsock_fd = -1, .memory_fd = -1,
-			       .state_fd = -1, .log_fd = -1 };
+	struct build build = { .inputs = inputs,
+			       .store_fd = store_fd,
+			       .dir_fd = -1,
+			       .vsock_fd = -1,
+			       .memory_fd = -1,
+			       .state_fd = -1,
+			       .log_fd = -1 };
 	int result;
 
 	make_room();
@@ -235,13 +251,14 @@ int template_build(const struct template_inputs *inputs, bool unless_failed, str
 		return -1;
 	snprintf(mark, sizeof mark, ".failed-%s", name);
 	if (unless_failed && faccessat(store, mark, F_OK, 0) == 0)
-		return err_set(err, ENOTSUP, "building template %s failed before; `bulkhead template build` tries again", name);
+		return err_set(err, ENOTSUP,
+			       "building template %s failed before; `bulkhead template build` tries again", name);
 	auto_fd int lock = openat(store, ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (lock < 0)
 		return err_set_errno(err, "%s/.lock", TEMPLATE_DIR);
 	if (flock(lock, LOCK_EX | LOCK_NB))
-		return errno == EWOULDBLOCK ? err_set(err, EAGAIN, "another template is being built just now") :
-					      err_set_errno(err, "%s/.lock", TEMPLATE_DIR);
+		return errno == EWOULDBLOCK ? err_set(err, EAGAIN, "another template is being built just now")
+					    : err_set_errno(err, "%s/.lock", TEMPLATE_DIR);
 	if (faccessat(store, name, F_OK, 0) == 0)
 		return 0;
 	int result = build_locked(inputs, store, key, name, err);

@@ -14,7 +14,7 @@ struct header {
 	char magic[8];
 	uint32_t version;
 	uint32_t header_size;
-	uint64_t length; /* of the file */
+	uint64_t length;   /* of the file */
 	uint64_t checksum; /* of what follows the header */
 };
 
@@ -87,7 +87,8 @@ int snapshot_finish(struct snapshot_writer *writer, struct err *err)
 	if (writer->failed || writer->length < sizeof header)
 		return err_set(err, ENOMEM, "there is no room for the machine's state");
 	memcpy(header.magic, magic, sizeof magic);
-	header.checksum = snapshot_hash(SNAPSHOT_HASH_INIT, writer->data + sizeof header, writer->length - sizeof header);
+	header.checksum =
+		snapshot_hash(SNAPSHOT_HASH_INIT, writer->data + sizeof header, writer->length - sizeof header);
 	memcpy(writer->data, &header, sizeof header);
 	return 0;
 }
@@ -127,7 +128,8 @@ int snapshot_open(struct snapshot *snapshot, const void *data, size_t length, st
 	if (header.length != length)
 		return err_set(err, EBADMSG, "the state has %zu bytes instead of %llu", length,
 			       (unsigned long long)header.length);
-	if (header.checksum != snapshot_hash(SNAPSHOT_HASH_INIT, snapshot->data + sizeof header, length - sizeof header))
+	if (header.checksum !=
+	    snapshot_hash(SNAPSHOT_HASH_INIT, snapshot->data + sizeof header, length - sizeof header))
 		return err_set(err, EBADMSG, "the state's checksum is wrong");
 	while (offset < length)
 		if (!section_at(snapshot, offset, &section, &offset))
@@ -157,7 +159,8 @@ const void *snapshot_find(const struct snapshot *snapshot, enum snapshot_kind ki
 
 	if (payload && found == length)
 		return payload;
-	err_set(err, EBADMSG, payload ? "section %d.%u of the state has another size" : "section %d.%u of the state is missing",
+	err_set(err, EBADMSG,
+		payload ? "section %d.%u of the state has another size" : "section %d.%u of the state is missing",
 		(int)kind, index);
 	return NULL;
 }
@@ -176,11 +179,11 @@ const void *snapshot_find_array(const struct snapshot *snapshot, enum snapshot_k
 	return payload;
 }
 
-const struct snapshot_extent *snapshot_find_extents(const struct snapshot *snapshot, uint64_t memory_size, size_t *count,
-						    struct err *err)
+const struct snapshot_extent *snapshot_find_extents(const struct snapshot *snapshot, uint64_t memory_size,
+						    size_t *count, struct err *err)
 {
-	const struct snapshot_extent *extents = snapshot_find_array(snapshot, SNAPSHOT_EXTENTS, 0, sizeof *extents,
-								    SNAPSHOT_EXTENTS_MAX, count, err);
+	const struct snapshot_extent *extents =
+		snapshot_find_array(snapshot, SNAPSHOT_EXTENTS, 0, sizeof *extents, SNAPSHOT_EXTENTS_MAX, count, err);
 	uint64_t end = 0;
 
 	for (size_t i = 0; extents && i < *count; i++) {

@@ -86,8 +86,8 @@ const void *snapshot_find_array(const struct snapshot *snapshot, enum snapshot_k
 				size_t max, size_t *count, struct err *err);
 
 /* The extents, checked: whole pages, ascending, inside `memory_size`. */
-const struct snapshot_extent *snapshot_find_extents(const struct snapshot *snapshot, uint64_t memory_size, size_t *count,
-						    struct err *err);
+const struct snapshot_extent *snapshot_find_extents(const struct snapshot *snapshot, uint64_t memory_size,
+						    size_t *count, struct err *err);
 
 /* FNV-1a over 64 bits: against accidents, not against attackers. Begin with SNAPSHOT_HASH_INIT. */
 #define SNAPSHOT_HASH_INIT 0xcbf29ce484222325ull

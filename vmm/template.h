@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * template.h - a VM stopped when its agent is ready, to two files and back: its memory (snapshot_memory.h), and the rest
- * (snapshot.h).
+ * template.h - a VM stopped when its agent is ready, to two files and back: its memory (snapshot_memory.h), and the
+ * rest (snapshot.h).
  *
  * Saving is for a thread of its own in the jail (jail.h, JAIL_SAVE): it makes system calls that no other thread has a
  * reason for. It waits until it is wanted; nobody else touches the machine meanwhile.
@@ -47,7 +47,8 @@ void template_saver_destroy(struct template_saver *saver); /* NULL is fine */
 
 /* --- restoring --------------------------------------------------------------------------------------------- */
 
-struct template {
+struct template
+{
 	struct snapshot snapshot;
 	void *data;
 	const struct snapshot_machine *machine; /* in data */

@@ -35,9 +35,9 @@ static const struct part {
 /* Performance counters are hidden from the guest (cpuid.h), and reading theirs is refused or odd. */
 static bool is_counter(uint32_t index)
 {
-	return (index >= 0xc1 && index <= 0xc8) || (index >= 0x186 && index <= 0x18d) || (index >= 0x309 && index <= 0x30b) ||
-	       (index >= 0x38d && index <= 0x390) || (index >= 0xc0010000 && index <= 0xc0010007) ||
-	       (index >= 0xc0010200 && index <= 0xc001020b);
+	return (index >= 0xc1 && index <= 0xc8) || (index >= 0x186 && index <= 0x18d) ||
+	       (index >= 0x309 && index <= 0x30b) || (index >= 0x38d && index <= 0x390) ||
+	       (index >= 0xc0010000 && index <= 0xc0010007) || (index >= 0xc0010200 && index <= 0xc001020b);
 }
 
 /* KVM stops at the first it does not like: without that one, from there on. */
@@ -64,7 +64,7 @@ static size_t read_msrs(int fd, struct kvm_msr_entry *entries, size_t count)
 
 int vcpu_state_plan(struct vcpu_state_plan *plan, int kvm_fd, int vm_fd, int fd, struct err *err)
 {
-	auto_free struct kvm_msr_list *list = malloc(sizeof *list + MSRS_MAX * sizeof list->indices[0]);
+	auto_free struct kvm_msr_list *list = NULL;
 	int xsave = ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 
 	*plan = (struct vcpu_state_plan){ .xsave_size = sizeof(struct kvm_xsave) };
@@ -72,6 +72,7 @@ int vcpu_state_plan(struct vcpu_state_plan *plan, int kvm_fd, int vm_fd, int fd,
 		plan->xsave_size = (size_t)xsave;
 	if (plan->xsave_size > XSAVE_MAX)
 		return err_set(err, ENOTSUP, "this processor has more extended state than expected");
+	list = malloc(sizeof *list + MSRS_MAX * sizeof list->indices[0]);
 	plan->msrs = calloc(MSRS_MAX, sizeof *plan->msrs);
 	if (!list || !plan->msrs)
 		return err_set(err, ENOMEM, "out of memory");
@@ -88,7 +89,8 @@ int vcpu_state_plan(struct vcpu_state_plan *plan, int kvm_fd, int vm_fd, int fd,
 /* --- save -------------------------------------------------------------------------------------------------- */
 
 /* The time first, and its alarm last; of the others, what differs from a vCPU that never ran. */
-static size_t choose_msrs(const struct vcpu_state_plan *plan, const struct kvm_msr_entry *now, struct kvm_msr_entry *out)
+static size_t choose_msrs(const struct vcpu_state_plan *plan, const struct kvm_msr_entry *now,
+			  struct kvm_msr_entry *out)
 {
 	size_t count = 0;
 
@@ -96,7 +98,9 @@ static size_t choose_msrs(const struct vcpu_state_plan *plan, const struct kvm_m
 		for (size_t i = 0; i < plan->msr_count; i++) {
 			uint32_t number = plan->msrs[i].index;
 
-			if (turn == (number == MSR_TSC ? 0u : number == MSR_TSC_DEADLINE ? 2u : 1u) &&
+			if (turn == (number == MSR_TSC            ? 0u
+				     : number == MSR_TSC_DEADLINE ? 2u
+								  : 1u) &&
 			    (turn != 1 || now[i].data != plan->msrs[i].data))
 				out[count++] = now[i];
 		}
@@ -107,12 +111,13 @@ static int save_msrs(const struct vcpu_state_plan *plan, int fd, unsigned index,
 		     struct err *err)
 {
 	auto_free struct kvm_msr_entry *now = calloc(2 * plan->msr_count + 1, sizeof *now);
-	struct kvm_msr_entry *chosen = now + plan->msr_count;
+	struct kvm_msr_entry *chosen;
 	void *payload;
 	size_t count;
 
 	if (!now)
 		return err_set(err, ENOMEM, "out of memory");
+	chosen = now + plan->msr_count;
 	memcpy(now, plan->msrs, plan->msr_count * sizeof *now);
 	if (read_msrs(fd, now, plan->msr_count) != plan->msr_count)
 		return err_set(err, EIO, "KVM does not show all model-specific registers of vCPU %u", index);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio_balloon.c - free page reporting (virtio 1.2, section 5.5.6.7): what the guest's page allocator has no use for is
- * dropped here, and comes back as fresh memory, or as the template's, when the guest touches it again.
+ * virtio_balloon.c - free page reporting (virtio 1.2, section 5.5.6.7): what the guest's page allocator has no use for
+ * is dropped here, and comes back as fresh memory, or as the template's, when the guest touches it again.
  *
  * The queues for inflating and deflating are there because they have to be; the balloon's size is 0 and stays so.
  *

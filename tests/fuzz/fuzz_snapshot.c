@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any bytes as the state of a saved machine. A checksum that is wrong would stop nearly all of them, so half of the inputs
- * get a right one. What is accepted lies inside the file and inside the memory, and a device that takes it is as safe as
- * before.
+ * Any bytes as the state of a saved machine. A checksum that is wrong would stop nearly all of them, so half of the
+ * inputs get a right one. What is accepted lies inside the file and inside the memory, and a device that takes it is as
+ * safe as before.
  */
 #include "common/err.h"
 #include "vmm/guest_memory.h"

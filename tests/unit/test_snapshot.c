@@ -113,13 +113,13 @@ static void test_snapshot_too_large_is_not_written(void **state)
 static void test_snapshot_extents_that_make_no_sense_are_refused(void **state)
 {
 	static const struct snapshot_extent bad[][2] = {
-		{ { 0, 4096 }, { 0, 4096 } },             /* twice */
-		{ { 8192, 4096 }, { 0, 4096 } },          /* not ascending */
-		{ { 0, 4096 }, { 8192, 4095 } },          /* no whole page */
-		{ { 0, 4096 }, { 8191, 4096 } },          /* not at a page */
-		{ { 0, 4096 }, { 8192, 0 } },             /* nothing */
-		{ { 0, 4096 }, { MEMORY, 4096 } },        /* behind the end */
-		{ { 0, 4096 }, { 4096, MEMORY } },        /* across the end */
+		{ { 0, 4096 }, { 0, 4096 } },                 /* twice */
+		{ { 8192, 4096 }, { 0, 4096 } },              /* not ascending */
+		{ { 0, 4096 }, { 8192, 4095 } },              /* no whole page */
+		{ { 0, 4096 }, { 8191, 4096 } },              /* not at a page */
+		{ { 0, 4096 }, { 8192, 0 } },                 /* nothing */
+		{ { 0, 4096 }, { MEMORY, 4096 } },            /* behind the end */
+		{ { 0, 4096 }, { 4096, MEMORY } },            /* across the end */
 		{ { 0, 4096 }, { 4096, UINT64_MAX - 4095 } }, /* around */
 	};
 
@@ -153,7 +153,7 @@ static void test_snapshot_memory_is_sparse_and_comes_back_privately(void **state
 	assert_int_equal(guest_memory_create(&memory, MEMORY, &err), 0);
 	bytes = guest_memory_at(&memory, 0, MEMORY);
 	bytes[0] = 1;
-	bytes[4096 + 4095] = 2;      /* the last byte of a page: it is not zero */
+	bytes[4096 + 4095] = 2; /* the last byte of a page: it is not zero */
 	bytes[5 * 1024 * 1024] = 3;
 	bytes[MEMORY - 1] = 4;
 	assert_int_equal(snapshot_save_memory(&memory, fd, &writer, &err), 0);
@@ -316,15 +316,33 @@ static void test_snapshot_device_that_makes_no_sense_is_refused(void **state)
 
 		make_device(&d);
 		switch (kind) {
-		case 0: bad.device_id = 1; break;
-		case 1: bad.queue_count = 2; break;
-		case 2: bad.state = VIRTIO_STATE_FAILED; break;
-		case 3: bad.state = 99; break;
-		case 4: bad.driver_features = 0; break;
-		case 5: bad.driver_features = ~0ull; break;
-		case 6: bad.queues[0].desc_address = MEMORY; break;
-		case 7: bad.queues[0].size = 16; break;
-		case 8: bad.queues[0].avail_address = UINT64_MAX - 1; break;
+		case 0:
+			bad.device_id = 1;
+			break;
+		case 1:
+			bad.queue_count = 2;
+			break;
+		case 2:
+			bad.state = VIRTIO_STATE_FAILED;
+			break;
+		case 3:
+			bad.state = 99;
+			break;
+		case 4:
+			bad.driver_features = 0;
+			break;
+		case 5:
+			bad.driver_features = ~0ull;
+			break;
+		case 6:
+			bad.queues[0].desc_address = MEMORY;
+			break;
+		case 7:
+			bad.queues[0].size = 16;
+			break;
+		case 8:
+			bad.queues[0].avail_address = UINT64_MAX - 1;
+			break;
 		}
 		assert_int_equal(virtio_state_restore(&d.mmio, &bad, &err), -1);
 		drop_device(&d);
