@@ -47,7 +47,7 @@ struct command {
 };
 
 extern const struct command cmd_check, cmd_checkpoint, cmd_create, cmd_delete, cmd_do, cmd_events, cmd_exec,
-	cmd_features, cmd_kill, cmd_list, cmd_pause, cmd_ps, cmd_restore, cmd_resume, cmd_run, cmd_spec, cmd_start,
-	cmd_state, cmd_template, cmd_update;
+	cmd_features, cmd_kill, cmd_list, cmd_metrics, cmd_pause, cmd_ps, cmd_restore, cmd_resume, cmd_run, cmd_spec,
+	cmd_start, cmd_state, cmd_template, cmd_update;
 
 #endif

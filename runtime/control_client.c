@@ -43,6 +43,18 @@ int control_check(struct vmm_control_reply *reply, struct err *err)
 	return err_set(err, (int)reply->code, "%s", *reply->text ? reply->text : strerror((int)reply->code));
 }
 
+int control_receive(int socket, int flags, struct vmm_control_reply *reply)
+{
+	*reply = (struct vmm_control_reply){ 0 };
+	ssize_t n = recv(socket, reply, sizeof *reply, flags);
+
+	if (n >= (ssize_t)VMM_CONTROL_REPLY_MIN)
+		return 0;
+	if (n >= 0)
+		errno = ECONNRESET;
+	return -1;
+}
+
 static int exchange(int dirfd, const struct vmm_control_request *request, const int fds[FDS_MAX],
 		    struct vmm_control_reply *reply, struct err *err)
 {
@@ -55,23 +67,23 @@ static int exchange(int dirfd, const struct vmm_control_request *request, const 
 		return err_set_errno(err, "cannot set a time limit");
 	if (control_send(fd, request, fds) < 0)
 		return err_set_errno(err, "cannot ask the monitor");
-	ssize_t n = recv(fd, reply, sizeof *reply, 0);
-	if (n < 0 && errno == EAGAIN)
-		return err_set(err, ETIMEDOUT, "the monitor does not answer");
-	if (n != (ssize_t)sizeof *reply)
+	if (control_receive(fd, 0, reply) < 0) {
+		if (errno == EAGAIN)
+			return err_set(err, ETIMEDOUT, "the monitor does not answer");
 		return err_set(err, ECONNRESET, "the virtual machine has ended");
+	}
 	return control_check(reply, err);
 }
 
-int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, struct err *err)
+int control_call(int dirfd, enum vmm_control_op op, struct vmm_control_reply *out, struct err *err)
 {
 	const struct vmm_control_request request = { .op = op };
 	struct vmm_control_reply reply;
 
 	if (exchange(dirfd, &request, (const int[FDS_MAX]){ -1, -1 }, &reply, err) < 0)
 		return -1;
-	if (stats)
-		*stats = reply.stats;
+	if (out)
+		*out = reply;
 	return 0;
 }
 

@@ -9,8 +9,8 @@
 
 struct err;
 
-/* `stats` may be NULL. */
-int control_call(int dirfd, enum vmm_control_op op, struct vmm_stats *stats, struct err *err);
+/* `reply` may be NULL. */
+int control_call(int dirfd, enum vmm_control_op op, struct vmm_control_reply *reply, struct err *err);
 
 /* A share, served through `fd`, which stays the caller's too; code EEXIST: the VM has one of that name. */
 int control_add_share(int dirfd, const char *name, int fd, bool readonly, struct err *err);
@@ -31,6 +31,9 @@ enum { CONTROL_FDS_MAX = 2 };
 
 struct vmm_control_request control_net_request(const char *name, int index, const uint8_t mac[6]);
 int control_send(int socket, const struct vmm_control_request *request, const int fds[CONTROL_FDS_MAX]);
+
+/* 0, or -1 with errno: ECONNRESET for a packet that is no reply. What an older monitor does not send is zero. */
+int control_receive(int socket, int flags, struct vmm_control_reply *reply);
 int control_check(struct vmm_control_reply *reply, struct err *err); /* the reply's error becomes ours */
 
 #endif

@@ -135,14 +135,14 @@ static void monitor_answered(void *arg, uint32_t events)
 	struct known *current = watch->current;
 	struct vmm_control_reply reply;
 	struct err err = ERR_INIT;
-	ssize_t n = recv(watch->control_fd, &reply, sizeof reply, MSG_DONTWAIT);
+	bool answered = control_receive(watch->control_fd, MSG_DONTWAIT, &reply) == 0;
 
 	(void)events;
 	loop_remove(watch->loop, watch->control_watch);
 	watch->control_watch = NULL;
 	close_fd(&watch->control_fd);
-	int result = n == (ssize_t)sizeof reply ? control_check(&reply, &err)
-						: err_set(&err, ECONNRESET, "the monitor does not answer");
+	int result = answered ? control_check(&reply, &err)
+			      : err_set(&err, ECONNRESET, "the monitor does not answer");
 	if (watch->step == REMOVING) {
 		forget(current);
 		watch->current = NULL;

@@ -20,8 +20,8 @@ _bulkhead_operand() { # VERB PLACE WORD ROOT...
 	"ID [SIGNAL]") [ "$place" -eq 0 ] || _bulkhead_words "$(compgen -A signal | sed -n 's/^SIG//p')" "$word" ;;
 	esac
 	case ${_bulkhead_operands[$verb]} in
-	"ID..." | ID*)
-		[[ $place -eq 0 || ${_bulkhead_operands[$verb]} == "ID..." ]] || return
+	"[ID...]" | ID*)
+		[[ $place -eq 0 || ${_bulkhead_operands[$verb]} == "[ID...]" ]] || return
 		case $verb in create | run) return ;; esac # these want a new one
 		_bulkhead_words "$(bulkhead "$@" list -q 2>/dev/null)" "$word"
 		;;

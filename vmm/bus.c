@@ -171,6 +171,25 @@ int bus_tell_guest(struct bus *bus, char *cmdline, size_t size, struct err *err)
 	return 0;
 }
 
+void bus_stats(struct bus *bus, struct vmm_device_stats out[VMM_DEVICE_KINDS_MAX])
+{
+	unsigned count = atomic_load(&bus->count);
+
+	for (unsigned n = 0; n < count; n++) {
+		struct virtio_device *device = bus->devices[n].device;
+		unsigned kind = 0;
+
+		while (kind < VMM_DEVICE_KINDS_MAX && out[kind].device_id && out[kind].device_id != device->ops->device_id)
+			kind++;
+		if (kind == VMM_DEVICE_KINDS_MAX)
+			continue;
+		out[kind].device_id = device->ops->device_id;
+		out[kind].count++;
+		out[kind].requests += atomic_load(&device->requests);
+		out[kind].refused += atomic_load(&device->refused);
+	}
+}
+
 bool bus_access(struct bus *bus, uint64_t address, void *data, unsigned length, bool is_write)
 {
 	if (address < BUS_ADDRESS || address - BUS_ADDRESS >= bus->count * (uint64_t)VIRTIO_MMIO_SIZE)

@@ -14,6 +14,7 @@
 #include "vmm/mptable.h"
 #include "vmm/virtio_device.h"
 #include "vmm/virtio_mmio.h"
+#include "vmm/vmm_api.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -69,6 +70,9 @@ uint32_t bus_pins(const struct bus *bus);
 
 /* False: no device is at that address. */
 bool bus_access(struct bus *bus, uint64_t address, void *data, unsigned length, bool is_write);
+
+/* Counts by kind of device, in the order in which the kinds came. `out` is zeroed. */
+void bus_stats(struct bus *bus, struct vmm_device_stats out[VMM_DEVICE_KINDS_MAX]);
 
 /*
  * Writes how far each device's queues came: for a guest that is given up, and runs no more. Returns the length as

@@ -46,7 +46,7 @@ static int handle(struct control *control, const struct vmm_control_request *req
 	case VMM_CONTROL_RESUME:
 		return ops->resume(control->arg, err);
 	case VMM_CONTROL_STATS:
-		ops->stats(control->arg, &reply->stats);
+		ops->stats(control->arg, &reply->stats, &reply->details);
 		return 0;
 	case VMM_CONTROL_ADD_SHARE:
 		if (fds[0] < 0)

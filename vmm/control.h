@@ -21,7 +21,7 @@ struct loop;
 struct control_ops {
 	int (*pause)(void *arg, struct err *err);
 	int (*resume)(void *arg, struct err *err);
-	void (*stats)(void *arg, struct vmm_stats *out);
+	void (*stats)(void *arg, struct vmm_stats *out, struct vmm_details *details);
 	int (*add_share)(void *arg, const char *name, int fd /* taken */, bool read_only, struct err *err);
 	int (*remove_share)(void *arg, const char *name, struct err *err);
 	/* Takes what it sets to -1 of the two descriptors. */

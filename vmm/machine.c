@@ -73,7 +73,7 @@ struct machine {
 	int event_fd;  /* not owned */
 	int notice_fd; /* eventfd: a vCPU thread has something for the loop */
 	int signal_fd;
-	uint64_t created_ns, template_ns, restored_ns, loaded_ns;
+	uint64_t created_ns, template_ns, restored_ns, loaded_ns, entered_ns;
 	bool told[SANDBOX_STAMP_COUNT];
 
 	/* How a vCPU came to its end, the first one that did; written by its thread. */
@@ -319,7 +319,7 @@ static int control_resume(void *arg, struct err *err)
 	return 0;
 }
 
-static void control_stats(void *arg, struct vmm_stats *out)
+static void control_stats(void *arg, struct vmm_stats *out, struct vmm_details *details)
 {
 	struct machine *machine = arg;
 
@@ -329,10 +329,19 @@ static void control_stats(void *arg, struct vmm_stats *out)
 		.paused = vcpus_are_paused(machine->vcpus),
 		.exits = vcpus_exits(machine->vcpus),
 	};
-	for (unsigned i = 0; i < machine->bus.count; i++) {
-		out->requests += atomic_load(&machine->bus.devices[i].device->requests);
-		out->refused += atomic_load(&machine->bus.devices[i].device->refused);
+	bus_stats(&machine->bus, details->devices);
+	for (unsigned i = 0; i < VMM_DEVICE_KINDS_MAX; i++) {
+		out->requests += details->devices[i].requests;
+		out->refused += details->devices[i].refused;
 	}
+	details->stamps[VMM_STAMP_START] = machine->created_ns;
+	details->stamps[VMM_STAMP_LOADED] = machine->loaded_ns;
+	details->stamps[VMM_STAMP_FIRST_ENTRY] = machine->entered_ns;
+	details->stamps[VMM_STAMP_TEMPLATE] = machine->template_ns;
+	/* One that is continued has been through them in another life. */
+	for (enum sandbox_stamp stamp = SANDBOX_STAMP_MODULE; !machine->is_continued && stamp < SANDBOX_STAMP_COUNT; stamp++)
+		details->stamps[VMM_STAMP_MODULE + (stamp - SANDBOX_STAMP_MODULE)] =
+			sandbox_stamp(&machine->sandbox, stamp);
 }
 
 static int control_add_share(void *arg, const char *name, int fd, bool read_only, struct err *err)
@@ -667,7 +676,6 @@ static int close_jail(struct machine *machine, struct err *err)
 int machine_run(struct machine *machine, struct err *err)
 {
 	uint8_t status, reason;
-	uint64_t entered_ns;
 	int result;
 
 	if (close_jail(machine, err))
@@ -679,7 +687,7 @@ int machine_run(struct machine *machine, struct err *err)
 			return -1;
 		virtio_vsock_set_ready(machine->vsock);
 	}
-	entered_ns = event_now();
+	machine->entered_ns = event_now();
 	vcpus_resume(machine->vcpus);
 	/* The guest runs; now there is time to talk. */
 	event_stamp(machine->event_fd, VMM_STAMP_START, machine->created_ns);
@@ -688,11 +696,11 @@ int machine_run(struct machine *machine, struct err *err)
 		event_stamp(machine->event_fd, VMM_STAMP_RESTORED, machine->restored_ns);
 	}
 	event_stamp(machine->event_fd, VMM_STAMP_LOADED, machine->loaded_ns);
-	event_stamp(machine->event_fd, VMM_STAMP_FIRST_ENTRY, entered_ns);
+	event_stamp(machine->event_fd, VMM_STAMP_FIRST_ENTRY, machine->entered_ns);
 	if (machine->is_continued) {
 		/* It was, when it was saved. */
 		machine->told[SANDBOX_STAMP_AGENT_READY] = true;
-		event_stamp(machine->event_fd, VMM_STAMP_AGENT_READY, entered_ns);
+		event_stamp(machine->event_fd, VMM_STAMP_AGENT_READY, machine->entered_ns);
 	}
 	result = loop_run(machine->loop);
 	/*

@@ -9,6 +9,7 @@
 #ifndef BULKHEAD_VMM_API_H
 #define BULKHEAD_VMM_API_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define VMM_EVENT_TEXT_MAX 2048
@@ -82,12 +83,33 @@ struct vmm_stats {
 	uint64_t refused;
 };
 
+enum { VMM_STAMPS_MAX = 16, VMM_DEVICE_KINDS_MAX = 8 };
+
+_Static_assert(VMM_STAMP_COUNT <= VMM_STAMPS_MAX, "a place for each stamp");
+
+/* What STATS has besides: when the VM's stages were reached, and what was asked of each kind of device. */
+struct vmm_details {
+	uint64_t stamps[VMM_STAMPS_MAX]; /* CLOCK_MONOTONIC, nanoseconds, by enum vmm_stamp; 0: not reached */
+	struct vmm_device_stats {
+		uint32_t device_id; /* virtio 1.2 section 5; 0 is the end of the list */
+		uint32_t count;
+		uint64_t requests, refused;
+	} devices[VMM_DEVICE_KINDS_MAX];
+};
+
+/*
+ * It may grow at its end, and has: a VM outlives an upgrade of the programs, so that commands meet monitors that are older
+ * or newer. What an older one does not send is taken for zeros; what a newer one sends more is cut off by the socket.
+ */
 struct vmm_control_reply {
 	uint32_t code; /* 0 or errno */
 	uint32_t reserved;
 	char text[512]; /* with a code: one line */
 	struct vmm_stats stats;
 	struct vmm_place place;
+	struct vmm_details details;
 };
+
+#define VMM_CONTROL_REPLY_MIN offsetof(struct vmm_control_reply, details)
 
 #endif

@@ -91,7 +91,7 @@ class Monitor:
             s.settimeout(30)
             s.connect(os.path.join(self.folder, "control"))
             s.send(REQUEST.pack(op, 0, 0, b"", b""))
-            code, _, text, *stats = REPLY.unpack(s.recv(4096))
+            code, _, text, *stats = REPLY.unpack(s.recv(4096)[:REPLY.size])
         assert code == 0, text
         return dict(zip(("memory", "vcpus", "paused", "exits", "requests", "refused"), stats))
 
