@@ -582,10 +582,13 @@ static int spawn_exec(struct container *container, struct process *process, cons
 		.id = container->id,
 		.run_dir = container->agent->run_dir,
 		.process = process->description,
-		.in_user_namespace = container->namespaces & CLONE_NEWUSER,
+		.in_user_namespace = !request->debug && container->namespaces & CLONE_NEWUSER,
+		.debug = request->debug,
 	};
 	struct namespace_plan plan = {
-		.joins = { { .pid = first->pid, .pidfd = first->pidfd, .flags = container->namespaces } },
+		.joins = { { .pid = first->pid,
+			     .pidfd = first->pidfd,
+			     .flags = request->debug ? CLONE_NEWNS : container->namespaces } },
 		.join_count = 1,
 		.cgroup_fd = launch.in_user_namespace ? -1 : cgroup_fd,
 	};

@@ -22,6 +22,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 /*
@@ -125,13 +126,31 @@ static int build_container(const struct launch *launch, struct terminal *termina
 	return rootfs_enter(&rootfs, container, err);
 }
 
+/*
+ * The container's /proc shows its own processes. Ours shows those of the guest, over it and in a copy of its mounts, so
+ * that the container notices nothing. An image without these directories goes without.
+ */
+static int show_guest(struct err *err)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return errtext_set(err, "a copy of the container's mounts");
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && errno != ENOENT)
+		return errtext_set(err, "mounting the guest's /proc");
+	/* Busy: the container's is the guest's already, which a container without a network namespace of its own has. */
+	if (mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && errno != ENOENT && errno != EBUSY)
+		return errtext_set(err, "mounting the guest's /sys");
+	return 0;
+}
+
 static int join_container(const struct launch *launch, struct terminal *terminal, struct err *err)
 {
 	auto_fd int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (root_fd < 0)
 		return errtext_set(err, "the container's root");
-	return open_terminal(launch, root_fd, terminal, err);
+	if (open_terminal(launch, root_fd, terminal, err) < 0)
+		return -1;
+	return launch->debug ? show_guest(err) : 0;
 }
 
 static int prepare(const struct launch *launch, struct program *program, int *master, struct err *err)

@@ -19,6 +19,7 @@ struct launch {
 	const agent_Container *container; /* NULL: an exec, which is in the container's namespaces already */
 	const agent_Process *process;
 	bool in_user_namespace;
+	bool debug; /* of an exec: in the container's mounts only, see agent.proto */
 	bool new_cgroup_namespace, new_network_namespace, new_uts_namespace;
 	enum sysctl_part sysctls; /* that are the child's to set */
 	int streams[STDIO_MAX];   /* become descriptors 0, 1, ...; the first three are -1 with a terminal */

@@ -6,7 +6,7 @@
  *       "default_memory_mib": 512, "max_memory_mib": 65536, "reserve_memory_mib": 64,
  *       "default_vcpus": 1, "max_vcpus": 8,
  *       "allowed_annotations": ["io.bulkhead.memory-mib", "io.bulkhead.vcpus"], "log_level": "info",
- *       "vhost_net": true, "templates": true }
+ *       "vhost_net": true, "templates": true, "allow_debug": false }
  *
  * Every member is optional. An unknown one is refused: a spelling mistake here must not go unnoticed.
  */
@@ -31,6 +31,7 @@ struct oci_host_config {
 	struct oci_strings allowed_annotations;
 	bool vhost_net; /* packets go through /dev/vhost-net where there is one */
 	bool templates; /* VMs begin with a template, which is built when there is none (runtime/template.h) */
+	bool allow_debug; /* `bulkhead debug` */
 	enum log_level log_level; /* of monitors */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_metrics.c - the counters of VMs and containers for a monitoring system, as text (runtime/metrics.h): of those named,
- * or of all there are. A container that does not answer has fewer lines, so that one hung guest costs no scrape.
+ * cmd_metrics.c - the counters of VMs and containers for a monitoring system, as text (runtime/metrics.h): of those
+ * named, or of all there are. A container that does not answer has fewer lines, so that one hung guest costs no scrape.
  */
 #include "runtime/agent_client.h"
 #include "runtime/command.h"

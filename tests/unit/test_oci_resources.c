@@ -196,6 +196,7 @@ static struct oci_host_config *make_host(void)
 	assert_int_equal(host->default_memory_mib, 512);
 	assert_int_equal(host->default_vcpus, 1);
 	assert_int_equal(host->log_level, LOG_INFO);
+	assert_false(host->allow_debug); /* nobody gets it who did not ask */
 	/* This machine's numbers would make the tables below depend on it. */
 	host->max_memory_mib = 4095;
 	host->max_vcpus = 8;
@@ -355,7 +356,7 @@ static void host_config_members_are_read(void **state)
 		load_host("{\"kernel\": \"/k\", \"initrd\": \"/i\", \"cmdline\": \"quiet\","
 			  "\"default_memory_mib\": 256, \"max_memory_mib\": 1024, \"reserve_memory_mib\": 32,"
 			  "\"default_vcpus\": 2, \"max_vcpus\": 4, \"allowed_annotations\": [\"io.bulkhead.vcpus\"],"
-			  "\"log_level\": \"debug\"}",
+			  "\"log_level\": \"debug\", \"vhost_net\": false, \"allow_debug\": true}",
 			  &host, &err),
 		0);
 	assert_string_equal(host->kernel, "/k");
@@ -368,6 +369,7 @@ static void host_config_members_are_read(void **state)
 	assert_int_equal(host->max_vcpus, 4);
 	assert_int_equal(host->allowed_annotations.count, 1);
 	assert_int_equal(host->log_level, LOG_DEBUG);
+	assert_true(host->allow_debug && !host->vhost_net);
 	oci_host_config_destroy(host);
 }
 
@@ -385,6 +387,7 @@ static void host_config_as_installed_is_the_defaults(void **state)
 	assert_int_equal(installed->reserve_memory_mib, without->reserve_memory_mib);
 	assert_int_equal(installed->default_vcpus, without->default_vcpus);
 	assert_int_equal(installed->log_level, without->log_level);
+	assert_int_equal(installed->allow_debug, without->allow_debug);
 	assert_int_equal(installed->vhost_net, without->vhost_net);
 	assert_int_equal(installed->allowed_annotations.count, without->allowed_annotations.count);
 	for (size_t i = 0; i < without->allowed_annotations.count; i++)
