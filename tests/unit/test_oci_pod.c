@@ -73,7 +73,7 @@ static void pod_sandbox_that_is_no_id_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(oci_pod_find(&config->annotations, &pod, &err), -1);
-	assert_non_null(strstr(err.text, "annotation io.kubernetes.cri.sandbox-id: container id: "));
+	assert_non_null(strstr(err.text, "annotation io.kubernetes.cri.sandbox-id: container ID: "));
 	oci_config_destroy(config);
 }
 
