@@ -39,8 +39,9 @@ static const struct {
 	enum vmm_stamp stamp;
 	const char *name;
 } phases[] = {
-	{ VMM_STAMP_TEMPLATE, "setup" }, { VMM_STAMP_LOADED, "load" },      { VMM_STAMP_FIRST_ENTRY, "jail" },
-	{ VMM_STAMP_MODULE, "kernel" },  { VMM_STAMP_AGENT_START, "init" }, { VMM_STAMP_AGENT_READY, "agent" },
+	{ VMM_STAMP_TEMPLATE, "setup" },    { VMM_STAMP_RESTORED, "restore" }, { VMM_STAMP_LOADED, "load" },
+	{ VMM_STAMP_FIRST_ENTRY, "jail" },  { VMM_STAMP_MODULE, "kernel" },    { VMM_STAMP_AGENT_START, "init" },
+	{ VMM_STAMP_AGENT_READY, "agent" },
 };
 
 static const char *device_name(uint32_t id)

@@ -338,6 +338,7 @@ static void control_stats(void *arg, struct vmm_stats *out, struct vmm_details *
 	details->stamps[VMM_STAMP_LOADED] = machine->loaded_ns;
 	details->stamps[VMM_STAMP_FIRST_ENTRY] = machine->entered_ns;
 	details->stamps[VMM_STAMP_TEMPLATE] = machine->template_ns;
+	details->stamps[VMM_STAMP_RESTORED] = machine->restored_ns;
 	/* One that is continued has been through them in another life. */
 	for (enum sandbox_stamp stamp = SANDBOX_STAMP_MODULE; !machine->is_continued && stamp < SANDBOX_STAMP_COUNT; stamp++)
 		details->stamps[VMM_STAMP_MODULE + (stamp - SANDBOX_STAMP_MODULE)] =

@@ -83,9 +83,10 @@ struct vmm_stats {
 	uint64_t refused;
 };
 
-enum { VMM_STAMPS_MAX = 16, VMM_DEVICE_KINDS_MAX = 8 };
+#define VMM_STAMPS_MAX 16
+#define VMM_DEVICE_KINDS_MAX 8
 
-_Static_assert(VMM_STAMP_COUNT <= VMM_STAMPS_MAX, "a place for each stamp");
+_Static_assert((int)VMM_STAMP_COUNT <= VMM_STAMPS_MAX, "a place for each stamp");
 
 /* What STATS has besides: when the VM's stages were reached, and what was asked of each kind of device. */
 struct vmm_details {

@@ -7,7 +7,7 @@ load helpers
 
 setup_file() {
 	mkdir -p /etc/docker
-	echo '{"runtimes": {"bulkhead": {"path": "'"$(command -v "${BULKHEAD:-bulkhead}")"'"}}}' >/etc/docker/daemon.json
+	cp examples/docker/daemon.json /etc/docker/
 	start-dockerd 3>&- 4>&-
 	tar -C "${ROOTFS_DIR:-/opt/rootfs}/busybox" -c . | docker import - busybox >/dev/null
 }
