@@ -49,21 +49,15 @@ make_image() { # FOLDER NAME CONFIG-JSON
 
 write_configuration() {
 	mkdir -p /etc/containerd /etc/cni/net.d
-	cat >/etc/containerd/config.toml <<-END
-	version = 2
+	# The example, and what this host has elsewhere.
+	cat examples/kubernetes/containerd.toml - >/etc/containerd/config.toml <<-END
 	[plugins."io.containerd.grpc.v1.cri"]
 	  sandbox_image = "localhost/pause:latest"
 	  [plugins."io.containerd.grpc.v1.cri".cni]
 	    bin_dir = "/usr/lib/cni"
 	    conf_dir = "/etc/cni/net.d"
-	  [plugins."io.containerd.grpc.v1.cri".containerd]
-	    default_runtime_name = "bulkhead"
-	    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.bulkhead]
-	      runtime_type = "io.containerd.runc.v2"
-	      pod_annotations = ["io.bulkhead.*"]
-	      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.bulkhead.options]
-	        BinaryName = "$(command -v "$BULKHEAD")"
 	END
+	grep -q 'handler: bulkhead$' examples/kubernetes/runtimeclass.yaml
 	cat >/etc/cni/net.d/10-pods.conflist <<-END
 	{"cniVersion": "0.4.0", "name": "pods", "plugins": [
 	  {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false,
