@@ -2,8 +2,8 @@
 /*
  * oom_report.h - tells engines that a container was killed for want of memory.
  *
- * They learn it from the container's cgroup on the host: its memory.events counts kills (containerd's shim, Docker
- * through it, conmon). The kill was the guest kernel's, in a cgroup of the guest. So the proxy, when the container's
+ * They learn it from the container's cgroup on the host: its memory.events counts kills (containerd's shim, and
+ * Docker through it). The kill was the guest kernel's, in a cgroup of the guest. So the proxy, when the container's
  * last output is written and the monitor has gone, has the host's kernel do in the same way with a process made for it.
  */
 #ifndef BULKHEAD_RUNTIME_OOM_REPORT_H

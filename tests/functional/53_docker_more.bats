@@ -106,3 +106,11 @@ dk_run() { dk run --name "$NAME" "$@"; }
 	run grep -i 'trying direct SIGKILL\|10 seconds of kill\|did not exit' /run/dockerd.log
 	assert_equal "$output" ""
 }
+
+@test "a container out of memory is shown as that, and one that ends by itself is not" {
+	run dk_run -m 64m busybox tail /dev/zero
+	assert_status 137
+	assert_equal "$(dk inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' "$NAME")" "true 137"
+	run dk run --name "$NAME-2" -m 64m busybox sh -c 'exit 137'
+	assert_equal "$(dk inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' "$NAME-2")" "false 137"
+}
