@@ -83,7 +83,8 @@ static bool write_some(struct resolver_stream *stream)
 		loop_change(stream->owner->loop, stream->watch, EPOLLOUT);
 		return true;
 	}
-	free(take_ptr(&stream->out));
+	free(stream->out);
+	stream->out = NULL;
 	stream->is_asking = false;
 	stream->in_have = 0;
 	loop_change(stream->owner->loop, stream->watch, EPOLLIN);

@@ -93,6 +93,7 @@ int create_cgroup_make(const struct oci_config *config, const struct oci_host_co
 	if (!may_do_without(err))
 		return -1;
 	log_debug("running without a host cgroup: %s", err->text);
-	free(take_ptr(&store->cgroup_path));
+	free(store->cgroup_path);
+	store->cgroup_path = NULL;
 	return 0;
 }

@@ -161,7 +161,7 @@ static void read_some(struct channel *channel)
 	const char *why = "the connection to the guest ended";
 	bool destroyed = false;
 
-	channel->destroyed = &destroyed;
+	channel->destroyed = &destroyed; /* cppcheck-suppress autoVariables ; until this function returns */
 	for (int steps = 0; steps < 2 * FRAMES_PER_ROUND; steps++) {
 		int result = 0;
 

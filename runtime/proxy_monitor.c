@@ -48,6 +48,7 @@ struct monitor {
 static int write_proc(const char *file, const char *format, unsigned id)
 {
 	char text[64];
+	/* cppcheck-suppress wrongPrintfScanfArgNum ; `format` is not empty */
 	int length = snprintf(text, sizeof text, format, id, id);
 	auto_fd int fd = open(file, O_WRONLY | O_CLOEXEC);
 
