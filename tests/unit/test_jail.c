@@ -112,6 +112,14 @@ static void make_a_vm(void) { ioctl(0, KVM_CREATE_VM, 0); }
 static void map_guest_memory(void) { ioctl(0, KVM_SET_USER_MEMORY_REGION, NULL); }
 static void type_into_a_terminal(void) { ioctl(0, TIOCSTI, ""); }
 static void run_the_guest(void) { ioctl(-1, KVM_RUN, 0); }
+static void look_at_registers(void)
+{
+	struct kvm_debugregs registers;
+
+	ioctl(-1, KVM_GET_DEBUGREGS, &registers);
+}
+static void set_registers(void) { ioctl(-1, KVM_SET_REGS, NULL); }
+static void write_at_a_place(void) { (void)!pwrite(-1, "", 1, 0); }
 static void x32_call(void) { syscall(0x40000000 | SYS_getpid); }
 static void wait_for_events(void)
 {
@@ -159,6 +167,17 @@ static void test_jail_each_kind_has_its_own_calls(void **state)
 	assert_dies(JAIL_LOOP, start_a_thread);
 	assert_dies(JAIL_VCPU, start_a_thread);
 	assert_lives(JAIL_FILES, start_a_thread);
+	/* Who saves a VM looks, and writes files; nobody else does, and nobody changes a VM that is saved. */
+	assert_lives(JAIL_SAVE, look_at_registers);
+	assert_lives(JAIL_SAVE, write_at_a_place);
+	assert_dies(JAIL_SAVE, open_a_path);
+	assert_dies(JAIL_SAVE, run_the_guest);
+	assert_dies(JAIL_SAVE, start_a_thread);
+	for (enum jail_thread kind = 0; kind < JAIL_THREADS; kind++)
+		assert_dies(kind, set_registers);
+	assert_dies(JAIL_LOOP, look_at_registers);
+	assert_dies(JAIL_LOOP, write_at_a_place);
+	assert_dies(JAIL_VCPU, write_at_a_place);
 }
 
 static void test_jail_memory_works_in_all(void **state)
