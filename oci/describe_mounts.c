@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
@@ -183,6 +184,34 @@ static void fill_bind(const struct oci_mount *mount, const struct oci_share *sha
 	out->source_is_file = share->is_file;
 }
 
+/*
+ * A bind without any flag of its own keeps those of the mount that it is of, as with mount(8) and runc: what the host's
+ * administrator made noexec stays so. With one, the list is taken to be complete. That the share cannot be written to
+ * where the host's mount is read-only holds in any case.
+ */
+static uint64_t inherited_flags(const struct oci_mount *mount, const char *path)
+{
+	static const struct {
+		unsigned long of_host;
+		uint64_t flag;
+	} flags[] = {
+		{ ST_RDONLY, MS_RDONLY },
+		{ ST_NOSUID, MS_NOSUID },
+		{ ST_NODEV, MS_NODEV },
+		{ ST_NOEXEC, MS_NOEXEC },
+	};
+	uint64_t inherited = 0;
+	struct statvfs fs;
+
+	if (mount->flags & ~(uint64_t)(MS_BIND | MS_REC) || mount->flags_clear || statvfs(path, &fs) < 0)
+		return 0;
+	for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+		if (fs.f_flag & flags[i].of_host)
+			inherited |= flags[i].flag;
+	}
+	return inherited;
+}
+
 static int describe_bind_device(const struct oci_config *config, const struct oci_describe_context *context,
 				const struct oci_mount *mount, const struct stat *st, size_t index,
 				agent_Container *out, struct err *err)
@@ -229,6 +258,7 @@ static int describe_bind(const struct oci_config *config, const struct oci_descr
 	share->is_file = !S_ISDIR(st.st_mode);
 	fill_share(config, mount, share);
 	fill_bind(mount, share, out_mount);
+	out_mount->flags |= inherited_flags(mount, share->path);
 	return 0;
 }
 

@@ -170,6 +170,9 @@ static int open_network(struct creation *c, struct err *err)
 		c->network_fd = open(network->path, O_RDONLY | O_CLOEXEC);
 		if (c->network_fd < 0)
 			return err_set_errno(err, "linux.namespaces: network: %s", network->path);
+		if (!network_is_namespace(c->network_fd))
+			return err_set(err, EINVAL, "linux.namespaces: network: %s is not a network namespace",
+				       network->path);
 		if (network_is_hosts_own(c->network_fd))
 			return refuse_host_network(config, err);
 	} else {

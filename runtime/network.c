@@ -15,9 +15,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 /* --- the namespace -------------------------------------------------------------------------------------------------
@@ -35,6 +37,11 @@ static bool is_same(int fd, const char *path)
 bool network_is_hosts_own(int fd)
 {
 	return is_same(fd, "/proc/self/ns/net") || is_same(fd, "/proc/1/ns/net");
+}
+
+bool network_is_namespace(int fd)
+{
+	return ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
 }
 
 bool network_is_hosts(void)

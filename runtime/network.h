@@ -28,6 +28,9 @@ struct network {
  */
 int network_attach(const struct network *network, pid_t pid, struct agent_client *agent, struct err *err);
 
+/* Whether `fd` is of a network namespace, and not of another kind or a plain file. */
+bool network_is_namespace(int fd);
+
 /* Whether the namespace that `fd` is of is the host's, or ours. */
 bool network_is_hosts_own(int fd);
 

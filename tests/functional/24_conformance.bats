@@ -109,3 +109,32 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	assert_status 1
 	assert_output "CapEff:?0000000000000000" # the tab, escaped
 }
+
+@test "a bind without flags keeps those of the host's mount, one with flags has these" {
+	mkdir "$WORK/volume"
+	mount -t tmpfs -o noexec,nosuid none "$WORK/volume"
+	printf '#!/bin/sh\necho ran\n' >"$WORK/volume/program"
+	chmod +x "$WORK/volume/program"
+	config --arg source "$WORK/volume" '.mounts += [
+		{"destination": "/plain", "source": $source, "options": ["rbind", "rprivate"]},
+		{"destination": "/exec", "source": $source, "options": ["bind", "exec"]}]
+		| .linux.resources.hugepageLimits = [{"pageSize": "2MB", "limit": 2097152}]'
+	script 'grep " /plain " /proc/self/mounts; /plain/program; /exec/program; cat /sys/fs/cgroup/hugetlb.2MB.max /sys/fs/cgroup/hugetlb.2MB.rsvd.max'
+	run_container
+	umount "$WORK/volume"
+	assert_status 0
+	assert_output " /plain virtiofs rw,nosuid,noexec,"
+	assert_output "/plain/program: Permission denied"
+	assert_equal "${lines[-3]} ${lines[-2]} ${lines[-1]}" "ran 2097152 2097152"
+}
+
+@test "a namespace of the wrong kind, and a period that no kernel takes, leave nothing behind" {
+	config '.linux.namespaces |= map(if .type == "network" then .path = "/proc/self/ns/pid" else . end)'
+	run_container
+	assert_status 1
+	assert_one_line "linux.namespaces: network: /proc/self/ns/pid is not a network namespace"
+	config '.linux.namespaces |= map(del(.path)) | .linux.resources.cpu = {"period": 100}'
+	run_container
+	assert_status 1
+	assert_one_line "cannot set cpu.max to max 100"
+}
