@@ -340,6 +340,27 @@ struct oci_process *oci_process_copy(const struct oci_process *from)
 	return copy;
 }
 
+void oci_process_inherit(struct oci_process *process, const struct oci_process *container)
+{
+	if (!process->has_capabilities) {
+		process->has_capabilities = container->has_capabilities;
+		process->capabilities = container->capabilities;
+	}
+	if (process->rlimit_count == 0) {
+		process->rlimits =
+			copy_array(container->rlimits, container->rlimit_count, sizeof *container->rlimits);
+		process->rlimit_count = container->rlimit_count;
+	}
+	if (!process->has_umask) {
+		process->has_umask = container->has_umask;
+		process->umask = container->umask;
+	}
+	if (!process->has_oom_score_adj) {
+		process->has_oom_score_adj = container->has_oom_score_adj;
+		process->oom_score_adj = container->oom_score_adj;
+	}
+}
+
 void oci_process_fini(struct oci_process *process)
 {
 	oci_strings_destroy(&process->args);

@@ -65,6 +65,12 @@ int oci_process_load(const char *file, struct oci_process **out, struct err *err
 /* A deep copy, for exec's flags, which begin with the container's own process. */
 struct oci_process *oci_process_copy(const struct oci_process *from);
 
+/*
+ * What a process.json does not mention is the container's, as with runc: capabilities, resource limits, umask and OOM
+ * score. The rest has defaults of its own.
+ */
+void oci_process_inherit(struct oci_process *process, const struct oci_process *container);
+
 void oci_process_fini(struct oci_process *process);    /* what it holds */
 void oci_process_destroy(struct oci_process *process); /* and itself; NULL is fine */
 

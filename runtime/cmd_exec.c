@@ -169,6 +169,7 @@ static int build_process(struct execution *x, int count, char **args, struct err
 	if (given->process) {
 		if (oci_process_load(given->process, &x->process, err) < 0)
 			return -1;
+		oci_process_inherit(x->process, &x->config->process);
 		x->process->terminal |= given->tty;
 		return 0;
 	}

@@ -56,6 +56,17 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	assert_equal "$(bh ps --format json "$ID")" "[]"
 }
 
+@test "exec with a process.json that says little has the container's limits, mask, score and capabilities" {
+	config '.process.rlimits = [{"type": "RLIMIT_NOFILE", "soft": 1500, "hard": 1600}] | .process.oomScoreAdj = 200
+		| .process.user.umask = 63'
+	start_sleeper
+	echo '{"cwd": "/", "args": ["/bin/sh", "-c", "ulimit -n; umask; cat /proc/self/oom_score_adj; grep CapEff /proc/self/status"]}' >"$WORK/p.json"
+	run bh exec --process "$WORK/p.json" "$ID"
+	assert_status 0
+	assert_equal "$(tr -s ' \n\t' ' ' <<<"$output")" "1500 0077 200 $(bh exec "$ID" grep CapEff /proc/self/status | tr '\t' ' ') "
+	[[ ${lines[3]} != *00000000 ]]
+}
+
 @test "exec --ignore-paused waits until the container goes on" {
 	start_sleeper
 	bh pause "$ID"

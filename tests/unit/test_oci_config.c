@@ -642,6 +642,50 @@ static void process_file_is_read_or_refused_by_name(void **state)
 	assert_string_equal(err.text, expected);
 }
 
+static void process_file_inherits_what_it_does_not_mention(void **state)
+{
+	struct oci_rlimit limit = { .soft = 5, .hard = 6 };
+	struct oci_process container = {
+		.has_capabilities = true,
+		.capabilities = { .bounding = 3 },
+		.rlimits = &limit,
+		.rlimit_count = 1,
+		.has_umask = true,
+		.umask = 077,
+		.has_oom_score_adj = true,
+		.oom_score_adj = 9,
+		.no_new_privileges = true,
+	};
+	struct oci_process *process;
+	struct err err = ERR_INIT;
+	char path[64];
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/process.json", directory);
+	write_file("process.json", "{\"args\": [\"id\"], \"cwd\": \"/\"}");
+	assert_int_equal(oci_process_load(path, &process, &err), 0);
+	oci_process_inherit(process, &container);
+	assert_true(process->has_capabilities);
+	assert_int_equal(process->capabilities.bounding, 3);
+	assert_int_equal(process->rlimit_count, 1);
+	assert_int_equal(process->rlimits[0].hard, 6);
+	assert_int_equal(process->umask, 077);
+	assert_int_equal(process->oom_score_adj, 9);
+	assert_false(process->no_new_privileges);
+	oci_process_destroy(process);
+	write_file("process.json", "{\"args\": [\"id\"], \"cwd\": \"/\", \"capabilities\": {}, \"oomScoreAdj\": 0,"
+				   " \"user\": {\"umask\": 18},"
+				   " \"rlimits\": [{\"type\": \"RLIMIT_CORE\", \"soft\": 1, \"hard\": 2}]}");
+	assert_int_equal(oci_process_load(path, &process, &err), 0);
+	oci_process_inherit(process, &container);
+	assert_int_equal(process->capabilities.bounding, 0);
+	assert_int_equal(process->rlimit_count, 1);
+	assert_int_equal(process->rlimits[0].hard, 2);
+	assert_int_equal(process->umask, 18);
+	assert_int_equal(process->oom_score_adj, 0);
+	oci_process_destroy(process);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -661,6 +705,7 @@ int main(void)
 		cmocka_unit_test(config_bundle_missing_or_bad_is_refused_by_name),
 		cmocka_unit_test(config_samples_of_engines_are_read),
 		cmocka_unit_test(process_file_is_read_or_refused_by_name),
+		cmocka_unit_test(process_file_inherits_what_it_does_not_mention),
 	};
 
 	return cmocka_run_group_tests_name("oci/config", tests, make_directory, remove_directory);
