@@ -27,7 +27,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 CFLAGS ?= -O2 -g
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection
 ALL_CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE -DPB_ENABLE_MALLOC $(CPPFLAGS)
-ALL_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -ffile-prefix-map=$(CURDIR)=. $(CFLAGS) -fPIE -pthread $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,$(HARDEN))
+ALL_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -ffile-prefix-map=$(CURDIR)=. $(CFLAGS) -fPIE -pthread $(if $(SAN),-fsanitize=$(SAN) -Wno-format-overflow -fno-omit-frame-pointer,$(HARDEN))
 ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN) -pie,-static-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) -pthread $(LDFLAGS)
 NANOPB := -l:libprotobuf-nanopb.a
 RUNTIME_LIBS := -lseccomp -ljson-c -lcap $(NANOPB)

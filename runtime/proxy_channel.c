@@ -213,7 +213,8 @@ static int queue(struct channel *channel, const void *data, size_t length, struc
 
 	if (!grown)
 		return err_set(err, ENOMEM, "out of memory");
-	memcpy(grown + channel->out_used, data, length);
+	if (length)
+		memcpy(grown + channel->out_used, data, length);
 	channel->out = grown;
 	channel->out_used += length;
 	return 0;
