@@ -9,7 +9,7 @@ LIBEXECDIR ?= $(PREFIX)/libexec/bulkhead
 DATADIR ?= $(PREFIX)/share/bulkhead
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
-CC = gcc
+CC = $(if $(SAN),clang,gcc) # gcc knows no fences with -fsanitize=thread
 FUZZ_CC ?= clang
 # The guest kernel and its module are built by one compiler, whatever builds the programs.
 GUEST_CC ?= gcc
@@ -27,7 +27,7 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 CFLAGS ?= -O2 -g
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection
 ALL_CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE -DPB_ENABLE_MALLOC $(CPPFLAGS)
-ALL_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -ffile-prefix-map=$(CURDIR)=. $(CFLAGS) -fPIE -pthread $(if $(SAN),-fsanitize=$(SAN) -Wno-format-overflow -fno-omit-frame-pointer,$(HARDEN))
+ALL_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -ffile-prefix-map=$(CURDIR)=. $(CFLAGS) -fPIE -pthread $(if $(SAN),-fsanitize=$(SAN) -DSANITIZED -fno-omit-frame-pointer,$(HARDEN))
 ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN) -pie,-static-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) -pthread $(LDFLAGS)
 NANOPB := -l:libprotobuf-nanopb.a
 RUNTIME_LIBS := -lseccomp -ljson-c -lcap $(NANOPB)
@@ -118,7 +118,7 @@ $(B)/completion/bulkhead: tools/from-help tools/completion.bash $(B)/bulkhead
 # Tests. Unit tests link what they use from the archives.
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 $(B)/unit/%: tests/unit/%.c $(LIBS)
-	$(call say,TEST,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes -Wno-maybe-uninitialized $< \
+	$(call say,TEST,$@)mkdir -p $(@D) && $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Wno-missing-prototypes $(if $(findstring clang,$(CC)),,-Wno-maybe-uninitialized) $< \
 		-Wl,--start-group $(LIBS) -Wl,--end-group $(if $(SAN),-fsanitize=$(SAN)) -pie $(RUNTIME_LIBS) -lcmocka -o $@
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -49,7 +49,7 @@ static int behind(enum jail_thread kind, void (*what)(void))
 {
 	const struct rlimit none = { 0, 0 };
 	pid_t pid = fork();
-	int status;
+	int status = 0;
 
 	if (pid == 0) {
 		struct err err = ERR_INIT;
@@ -67,7 +67,7 @@ static int behind(enum jail_thread kind, void (*what)(void))
 
 static void assert_lives(enum jail_thread kind, void (*what)(void))
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SANITIZED
 	skip(); /* the sanitizer makes system calls of its own */
 #endif
 	int status = behind(kind, what);

@@ -225,7 +225,7 @@ static inline void driver_offer(struct driver *d, unsigned index, uint16_t head)
 	struct driver_queue *q = &d->queues[index];
 	uint16_t *avail = driver_avail_(d, index);
 
-	avail[2 + q->avail_index % q->size] = head;
+	__atomic_store_n(&avail[2 + q->avail_index % q->size], head, __ATOMIC_RELAXED);
 	__atomic_store_n(&avail[1], ++q->avail_index, __ATOMIC_SEQ_CST);
 }
 
@@ -320,17 +320,18 @@ static inline bool driver_wait(struct driver *d, unsigned index, uint32_t *head,
 /* Ring fields that some tests want to set or see. */
 static inline void driver_set_avail_flags(struct driver *d, unsigned index, uint16_t flags)
 {
-	driver_avail_(d, index)[0] = flags;
+	__atomic_store_n(&driver_avail_(d, index)[0], flags, __ATOMIC_SEQ_CST);
 }
 
 static inline void driver_set_avail_index(struct driver *d, unsigned index, uint16_t value)
 {
-	driver_avail_(d, index)[1] = d->queues[index].avail_index = value;
+	d->queues[index].avail_index = value;
+	__atomic_store_n(&driver_avail_(d, index)[1], value, __ATOMIC_SEQ_CST);
 }
 
 static inline void driver_set_used_event(struct driver *d, unsigned index, uint16_t value)
 {
-	driver_avail_(d, index)[2 + d->queues[index].size] = value;
+	__atomic_store_n(&driver_avail_(d, index)[2 + d->queues[index].size], value, __ATOMIC_SEQ_CST);
 }
 
 static inline uint16_t driver_used_flags(struct driver *d, unsigned index)
