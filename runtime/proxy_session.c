@@ -7,6 +7,7 @@
 #include "runtime/network.h"
 #include "runtime/port_forward.h"
 #include "runtime/proxy_channel.h"
+#include "runtime/proxy_confine.h"
 #include "runtime/proxy_monitor.h"
 #include "runtime/proxy_request.h"
 #include "runtime/proxy_root.h"
@@ -356,6 +357,11 @@ static enum state hand_over(struct session *s)
 
 	/* The last path of the host was that of the sockets. Not going on is better than showing the host's files. */
 	if (root_fd >= 0 && proxy_root_enter(&root_fd, &err) < 0) {
+		set_why(s, err.text);
+		return give_up(s);
+	}
+	/* From here on a program of the container's may have a say in what the agent sends. */
+	if (proxy_confine(&err) < 0) {
 		set_why(s, err.text);
 		return give_up(s);
 	}
