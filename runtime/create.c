@@ -2,6 +2,7 @@
 #include "runtime/create.h"
 
 #include "runtime/create_cgroup.h"
+#include "runtime/create_record.h"
 #include "runtime/frame.h"
 #include "runtime/interrupt.h"
 #include "runtime/last_words.h"
@@ -37,14 +38,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pb_decode.h>
-#include <pwd.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Everything create_container opens on the way; one cleanup whatever was reached. */
@@ -74,36 +73,6 @@ static int check_terminal(const struct create_request *request, struct err *err)
 	if (console && (!terminal || !request->detached))
 		return err_set(err, EINVAL, "cannot use console socket if bulkhead will not detach or allocate tty");
 	return 0;
-}
-
-/* The user's name without the name service, which a static program should not load. */
-static char *owner_name(void)
-{
-	auto_file FILE *file = fopen("/etc/passwd", "re");
-
-	for (struct passwd *entry; file && (entry = fgetpwent(file));) {
-		if (entry->pw_uid == getuid())
-			return oci_strdup(entry->pw_name);
-	}
-	return oci_format("%u", getuid());
-}
-
-static struct oci_store *new_store(const struct create_request *request)
-{
-	const struct oci_config *config = request->config;
-	struct oci_store *store = oci_alloc(1, sizeof *store);
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	store->id = oci_strdup(request->id);
-	store->bundle = oci_strdup(config->bundle);
-	store->rootfs = config->root_path[0] == '/' ? oci_strdup(config->root_path)
-						    : oci_format("%s/%s", config->bundle, config->root_path);
-	store->owner = owner_name();
-	store->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-	oci_map_copy(&store->annotations, &config->annotations);
-	oci_hook_list_copy(&store->poststop, &config->hooks.lists[OCI_HOOK_POSTSTOP]);
-	return store;
 }
 
 /* What the guest is told, and what it is shown; refuses what a VM can't do. */
@@ -242,7 +211,7 @@ static int prepare(struct creation *c, struct err *err)
 	    oci_host_config_load(OCI_HOST_CONFIG_FILE, &c->host, err) < 0 || choose_machine(c, err) < 0 ||
 	    oci_file_cache(request->config, &c->launch.file_cache, err) < 0)
 		return -1;
-	c->created->container.store = new_store(request);
+	c->created->container.store = create_record_new(request);
 	if (c->pod.joins)
 		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
 	if (describe(c, err) < 0)
@@ -265,27 +234,6 @@ static int prepare(struct creation *c, struct err *err)
 		if (terminal_open(&c->terminal, err) < 0)
 			return -1;
 		terminal_set_size(c->terminal.master, request->config->process.rows, request->config->process.columns);
-	}
-	return 0;
-}
-
-static int copy_config(struct creation *c, struct err *err)
-{
-	const struct create_request *request = c->request;
-	const char *from = request->config_text;
-	size_t length = strlen(from);
-	auto_fd int fd =
-		openat(c->created->container.dirfd, STATEDIR_CONFIG, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set_errno(err, "%s/%s: cannot write the configuration", request->globals->root, request->id);
-	while (length > 0) {
-		ssize_t n = write(fd, from, length);
-
-		if (n <= 0)
-			return err_set_errno(err, "%s/%s: cannot write the configuration", request->globals->root,
-					     request->id);
-		from += n;
-		length -= (size_t)n;
 	}
 	return 0;
 }
@@ -418,7 +366,7 @@ static int make(struct creation *c, struct err *err)
 
 	/* The record comes first: from here on `delete --force` can find whatever there is. */
 	if (create_cgroup_choose(c->request->globals, c->request->config, container->store, err) < 0 ||
-	    container_save(container, err) < 0 || copy_config(c, err) < 0 ||
+	    container_save(container, err) < 0 || create_record_copy_config(c->request, container->dirfd, err) < 0 ||
 	    create_cgroup_make(c->request->config, c->host, container->store, &c->cgroup_fd, err) < 0 ||
 	    start(c, err) < 0)
 		return -1;
