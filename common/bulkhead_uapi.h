@@ -53,9 +53,9 @@ struct bulkhead_device_place {
 #define BULKHEAD_IOC_REMOVE_DEVICE _IOW('B', 5, struct bulkhead_device_place)
 
 /*
- * Which guest this is. `generation` is 0 in one that booted, and another number each time the monitor continues it, or a
- * copy of it, from where it was saved. Then `realtime_ns` was the time, in nanoseconds since 1970, and `entropy` is the
- * caller's: it is given out once, and mixed into the kernel's pool, but whoever calls has the generator reseeded.
+ * Which guest this is. `generation` is 0 in one that booted, and another number each time the monitor continues it, or
+ * a copy of it, from where it was saved. Then `realtime_ns` was the time, in nanoseconds since 1970, and `entropy` is
+ * the caller's: it is given out once, and mixed into the kernel's pool, but whoever calls has the generator reseeded.
  */
 struct bulkhead_identity {
 	__u64 generation;

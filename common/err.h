@@ -17,7 +17,9 @@ struct err {
 	char text[ERR_TEXT_MAX]; /* one line, no trailing newline */
 };
 
+/* clang-format off */
 #define ERR_INIT { 0 }
+/* clang-format on */
 
 /* Sets code and text. Returns -1, so that `return err_set(...)` reads well. A code of 0 is stored as EIO. */
 int err_set(struct err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -130,13 +130,13 @@ static void log_v(enum log_level level, const char *format, va_list args)
 	errno = saved;
 }
 
-#define DEFINE_LEVEL(name, level)                   \
-	void name(const char *format, ...)          \
-	{                                           \
-		va_list args;                       \
-		va_start(args, format);             \
-		log_v(level, format, args);         \
-		va_end(args);                       \
+#define DEFINE_LEVEL(name, level)           \
+	void name(const char *format, ...)  \
+	{                                   \
+		va_list args;               \
+		va_start(args, format);     \
+		log_v(level, format, args); \
+		va_end(args);               \
 	}
 
 DEFINE_LEVEL(log_error, LOG_ERROR)

@@ -41,9 +41,9 @@
 #define SANDBOX_PANIC_MAX 2048u
 
 /*
- * Write only: the guest physical address of SANDBOX_IDENTITY_SIZE bytes inside one page, zeroed by the guest. The low half comes
- * first; the high half makes it count. The monitor fills it in when it continues a VM that was saved, before any vCPU
- * runs: so a guest that finds a generation other than the one it knows is another one than it was.
+ * Write only: the guest physical address of SANDBOX_IDENTITY_SIZE bytes inside one page, zeroed by the guest. The low
+ * half comes first; the high half makes it count. The monitor fills it in when it continues a VM that was saved, before
+ * any vCPU runs: so a guest that finds a generation other than the one it knows is another one than it was.
  */
 #define SANDBOX_REG_IDENTITY_LOW 0x020u
 #define SANDBOX_REG_IDENTITY_HIGH 0x024u

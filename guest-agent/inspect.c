@@ -81,9 +81,9 @@ static void read_stat(pid_t pid, agent_PsReply_Entry *entry)
 	if (file_read_at(AT_FDCWD, path, text, sizeof text) < 0)
 		return;
 	const char *rest = strrchr(text, ')');
-	if (!rest || sscanf(rest + 1,
-			    " %*c %d %*d %*d %u %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
-			    &parent, &tty, &user, &system, &started) != 5)
+	if (!rest ||
+	    sscanf(rest + 1, " %*c %d %*d %*d %u %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
+		   &parent, &tty, &user, &system, &started) != 5)
 		return;
 	clock_gettime(CLOCK_BOOTTIME, &up);
 	unsigned long long up_ms = (unsigned long long)up.tv_sec * 1000 + (unsigned long long)up.tv_nsec / 1000000;

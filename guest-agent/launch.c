@@ -136,8 +136,10 @@ static int show_guest(struct err *err)
 		return errtext_set(err, "a copy of the container's mounts");
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && errno != ENOENT)
 		return errtext_set(err, "mounting the guest's /proc");
-	/* Busy: the container's is the guest's already, which a container without a network namespace of its own has. */
-	if (mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && errno != ENOENT && errno != EBUSY)
+	/* Busy: the container's is the guest's already, which a container without a network namespace of its own has.
+	 */
+	if (mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && errno != ENOENT &&
+	    errno != EBUSY)
 		return errtext_set(err, "mounting the guest's /sys");
 	return 0;
 }

@@ -21,8 +21,8 @@ struct rootfs {
 	int null_fd;   /* the real /dev/null (1:3) */
 };
 
-#define ROOTFS_EMPTY                                                         \
-	{                                                                    \
+#define ROOTFS_EMPTY                                                                          \
+	{                                                                                     \
 		.root_fd = -1, .shares_fd = -1, .common_fd = -1, .proc_fd = -1, .null_fd = -1 \
 	}
 

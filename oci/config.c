@@ -150,9 +150,10 @@ static bool sysctl_is(const char *name, const char *dotted)
 /* The namespace that a kernel parameter belongs to; 0: none, or the network's, which there always is. */
 static uint32_t sysctl_namespace(const char *name)
 {
-	static const char *const ipc[] = { "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni",
-					   "kernel.sem",    "kernel.shmall", "kernel.shmmax",
-					   "kernel.shmmni", "kernel.shm_rmid_forced" };
+	static const char *const ipc[] = {
+		"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
+		"kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"
+	};
 
 	if (sysctl_is(name, "kernel.domainname"))
 		return CLONE_NEWUTS;

@@ -28,9 +28,9 @@ struct oci_share {
 	char name[OCI_SHARE_NAME_MAX + 1];
 	char *path; /* absolute, on the host; NULL with `fs_type` */
 	bool is_file;
-	bool recursive;                                /* with the mounts below it */
+	bool recursive;                 /* with the mounts below it */
 	bool readonly, noexec, noatime; /* of the whole share: the guest cannot talk its way around */
-	bool readonly_recursive; /* also of the mounts below it; the others hold for the top mount alone */
+	bool readonly_recursive;        /* also of the mounts below it; the others hold for the top mount alone */
 	/* Id mapping of the detached mount (mount_setattr); both empty: none. */
 	struct oci_id_mappings uid_mappings, gid_mappings;
 	bool idmap_recursive; /* also of the mounts below it */

@@ -29,8 +29,8 @@ struct oci_host_config {
 	uint32_t default_memory_mib, max_memory_mib, reserve_memory_mib;
 	uint32_t default_vcpus, max_vcpus;
 	struct oci_strings allowed_annotations;
-	bool vhost_net; /* packets go through /dev/vhost-net where there is one */
-	bool templates; /* VMs begin with a template, which is built when there is none (runtime/template.h) */
+	bool vhost_net;   /* packets go through /dev/vhost-net where there is one */
+	bool templates;   /* VMs begin with a template, which is built when there is none (runtime/template.h) */
 	bool allow_debug; /* `bulkhead debug` */
 	enum log_level log_level; /* of monitors */
 };

@@ -347,8 +347,7 @@ void oci_process_inherit(struct oci_process *process, const struct oci_process *
 		process->capabilities = container->capabilities;
 	}
 	if (process->rlimit_count == 0) {
-		process->rlimits =
-			copy_array(container->rlimits, container->rlimit_count, sizeof *container->rlimits);
+		process->rlimits = copy_array(container->rlimits, container->rlimit_count, sizeof *container->rlimits);
 		process->rlimit_count = container->rlimit_count;
 	}
 	if (!process->has_umask) {

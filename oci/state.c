@@ -133,9 +133,10 @@ int oci_id_check(const char *id, struct err *err)
 		bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
 
 		if (!letter && !strchr("_.+-", *c))
-			return err_set(err, EINVAL,
-				       "container ID: invalid character %zu: only letters, digits and _ . + - are possible",
-				       (size_t)(c - id) + 1);
+			return err_set(
+				err, EINVAL,
+				"container ID: invalid character %zu: only letters, digits and _ . + - are possible",
+				(size_t)(c - id) + 1);
 	}
 	return 0;
 }

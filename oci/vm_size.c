@@ -82,8 +82,8 @@ uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit)
 }
 
 /*
- * Few sizes, so that few templates serve all containers: steps of 64 MiB, from 512 MiB on of an eighth to a quarter. The
- * container's own limit is the guest cgroup's.
+ * Few sizes, so that few templates serve all containers: steps of 64 MiB, from 512 MiB on of an eighth to a quarter.
+ * The container's own limit is the guest cgroup's.
  */
 static uint64_t size_class(uint64_t mib)
 {

@@ -3,9 +3,10 @@
  * vm_size.h - how large a VM a container needs.
  *
  * Memory, by precedence: annotation io.bulkhead.memory-mib, vm.hwConfig.memory, the memory limit plus a reserve for
- * the guest's kernel and agent, rounded up to one of a few sizes that have templates, the host's default. vCPUs: annotation io.bulkhead.vcpus, vm.hwConfig.vcpus, quota
- * divided by period, rounded up, the host's default. Nothing exceeds the host's maximum: an explicit wish beyond it
- * is refused, a limit beyond it is cut, since a limit asks for no more than there is.
+ * the guest's kernel and agent, rounded up to one of a few sizes that have templates, the host's default. vCPUs:
+ * annotation io.bulkhead.vcpus, vm.hwConfig.vcpus, quota divided by period, rounded up, the host's default. Nothing
+ * exceeds the host's maximum: an explicit wish beyond it is refused, a limit beyond it is cut, since a limit asks for
+ * no more than there is.
  *
  * Of the sandbox container of a pod the limits are those of the pod, which its annotations tell (oci/pod.h).
  */

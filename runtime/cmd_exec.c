@@ -365,9 +365,8 @@ static int execute(struct execution *x, const char *id, int count, char **args, 
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(x->id, sizeof x->id, "%d-%llx", (int)getpid(),
 		 (unsigned long long)now.tv_sec * 1000000000ull + (unsigned long long)now.tv_nsec);
-	if (build_process(x, count, args, err) < 0 ||
-	    check_terminal(x, err) < 0 || open_terminal(x, err) < 0 || encode(x, err) < 0 || open_places(x, err) < 0 ||
-	    interrupt_catch(err) < 0 || spawn(x, err) < 0)
+	if (build_process(x, count, args, err) < 0 || check_terminal(x, err) < 0 || open_terminal(x, err) < 0 ||
+	    encode(x, err) < 0 || open_places(x, err) < 0 || interrupt_catch(err) < 0 || spawn(x, err) < 0)
 		return -1;
 	if (hand_over(x, err) < 0) {
 		start_proxy_kill(x->pid);

@@ -81,7 +81,8 @@ static void print_terminal(uint32_t device)
 	printf("%-8s ", name);
 }
 
-/* The columns of ps -f, which people and their scripts know. A name of the host's for an id of the guest's would lie. */
+/* The columns of ps -f, which people and their scripts know. A name of the host's for an id of the guest's would lie.
+ */
 static void print_process(const agent_PsReply *reply, const agent_PsReply_Entry *process)
 {
 	time_t start = time(NULL) - (time_t)(process->age_ms / 1000);

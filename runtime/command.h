@@ -46,8 +46,8 @@ struct command {
 	const char *refusal;            /* not there yet: all it does, --help included, is to say so */
 };
 
-extern const struct command cmd_check, cmd_checkpoint, cmd_create, cmd_debug, cmd_delete, cmd_do, cmd_events,
-	cmd_exec, cmd_features, cmd_kill, cmd_list, cmd_metrics, cmd_pause, cmd_ps, cmd_restore, cmd_resume, cmd_run,
-	cmd_spec, cmd_start, cmd_state, cmd_template, cmd_update;
+extern const struct command cmd_check, cmd_checkpoint, cmd_create, cmd_debug, cmd_delete, cmd_do, cmd_events, cmd_exec,
+	cmd_features, cmd_kill, cmd_list, cmd_metrics, cmd_pause, cmd_ps, cmd_restore, cmd_resume, cmd_run, cmd_spec,
+	cmd_start, cmd_state, cmd_template, cmd_update;
 
 #endif

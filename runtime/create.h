@@ -37,7 +37,8 @@ struct create_options {
 		CREATE_OPTION("console-socket", 0, OPTION_TEXT, console_socket, "SOCKET",                            \
 			      "send the terminal's master there"),                                                   \
 		CREATE_OPTION("pidfd-socket", 0, OPTION_TEXT, pidfd_socket, "SOCKET", "send a pidfd there"),         \
-		CREATE_OPTION("preserve-fds", 0, OPTION_NUMBER, preserve_fds, "N", "descriptors 3, 4, ... to pass on"),              \
+		CREATE_OPTION("preserve-fds", 0, OPTION_NUMBER, preserve_fds, "N",                                   \
+			      "descriptors 3, 4, ... to pass on"),                                                   \
 		CREATE_OPTION("no-pivot", 0, OPTION_FLAG, no_pivot, NULL, "accepted, means nothing in a VM"),        \
 		CREATE_OPTION("no-new-keyring", 0, OPTION_FLAG, no_new_keyring, NULL,                                \
 			      "accepted, means nothing in a VM"),                                                    \

@@ -36,7 +36,8 @@ int host_cgroup_check_free(const char *path, struct err *err);
 int host_cgroup_create(const char *path, const struct oci_map *files, struct err *err);
 
 /*
- * An fd of cgroup.procs of one that exists; with `sub` (may be NULL), of that cgroup below it if the host has one there.
+ * An fd of cgroup.procs of one that exists; with `sub` (may be NULL), of that cgroup below it if the host has one
+ * there.
  */
 int host_cgroup_open(const char *path, const char *sub, struct err *err);
 

@@ -26,7 +26,7 @@ struct launch {
 	int log_fd;
 	int template_memory_fd, template_state_fd; /* -1: the VM boots */
 	uint32_t memory_mib, vcpus;
-	const char *file_cache; /* oci/file_cache.h; NULL: the monitor's default */
+	const char *file_cache;   /* oci/file_cache.h; NULL: the monitor's default */
 	enum log_level log_level; /* of the monitor, as the host's configuration says */
 	char *cmdline;
 	struct launch_share {
@@ -49,8 +49,8 @@ int launch_open_guest(struct launch *launch, const struct paths *paths, const st
 		      const struct oci_config *config, struct err *err);
 
 /*
- * The template that a VM of this size begins with, built first if there is none and `host` does not forbid it. Only what
- * nobody but the user can mean fails (an interrupt): without a template the VM boots. After launch_open_guest.
+ * The template that a VM of this size begins with, built first if there is none and `host` does not forbid it. Only
+ * what nobody but the user can mean fails (an interrupt): without a template the VM boots. After launch_open_guest.
  */
 int launch_open_template(struct launch *launch, const struct paths *paths, const struct oci_host_config *host,
 			 const struct oci_config *config, struct err *err);

@@ -29,10 +29,9 @@
 
 /* As users meet them: first what a person tries, then the life of a container, then looking at it. */
 static const struct command *const commands[] = {
-	&cmd_check, &cmd_do,     &cmd_spec,    &cmd_run,    &cmd_create,   &cmd_start,      &cmd_exec,
-	&cmd_kill,  &cmd_delete, &cmd_pause,   &cmd_resume, &cmd_update,   &cmd_state,      &cmd_list,
-	&cmd_ps,    &cmd_events, &cmd_metrics, &cmd_debug,  &cmd_features, &cmd_checkpoint, &cmd_restore,
-	&cmd_template,
+	&cmd_check,   &cmd_do,    &cmd_spec,     &cmd_run,        &cmd_create,  &cmd_start,    &cmd_exec, &cmd_kill,
+	&cmd_delete,  &cmd_pause, &cmd_resume,   &cmd_update,     &cmd_state,   &cmd_list,     &cmd_ps,   &cmd_events,
+	&cmd_metrics, &cmd_debug, &cmd_features, &cmd_checkpoint, &cmd_restore, &cmd_template,
 };
 
 static const struct option global_options[] = {

@@ -2,7 +2,8 @@
 /*
  * metrics.h - what is known of containers and their VMs, in Prometheus' text format (version 0.0.4).
  *
- * The numbers of a VM are its monitor's, those of a container its guest's: hostile, but numbers. Names and labels are ours.
+ * The numbers of a VM are its monitor's, those of a container its guest's: hostile, but numbers. Names and labels are
+ * ours.
  */
 #ifndef BULKHEAD_RUNTIME_METRICS_H
 #define BULKHEAD_RUNTIME_METRICS_H

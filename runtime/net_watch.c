@@ -141,8 +141,7 @@ static void monitor_answered(void *arg, uint32_t events)
 	loop_remove(watch->loop, watch->control_watch);
 	watch->control_watch = NULL;
 	close_fd(&watch->control_fd);
-	int result = answered ? control_check(&reply, &err)
-			      : err_set(&err, ECONNRESET, "the monitor does not answer");
+	int result = answered ? control_check(&reply, &err) : err_set(&err, ECONNRESET, "the monitor does not answer");
 	if (watch->step == REMOVING) {
 		forget(current);
 		watch->current = NULL;

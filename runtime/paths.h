@@ -2,9 +2,9 @@
 /*
  * paths.h - where the other programs and the guest's files are.
  *
- * In a build tree everything lies beside `bulkhead`. Installed below any prefix, programs are in its libexec/bulkhead and
- * the guest's files in its share/bulkhead, which are found from PREFIX/bin/bulkhead; a package that puts them elsewhere
- * says so by LIBEXECDIR and DATADIR when it builds. The monitor's place tells which of the three it is.
+ * In a build tree everything lies beside `bulkhead`. Installed below any prefix, programs are in its libexec/bulkhead
+ * and the guest's files in its share/bulkhead, which are found from PREFIX/bin/bulkhead; a package that puts them
+ * elsewhere says so by LIBEXECDIR and DATADIR when it builds. The monitor's place tells which of the three it is.
  */
 #ifndef BULKHEAD_RUNTIME_PATHS_H
 #define BULKHEAD_RUNTIME_PATHS_H

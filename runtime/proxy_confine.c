@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 /*
- * Calls that end the proxy. What it does need depends on the host's C library, the network and the streams it was given;
- * this list is of what no proxy ever needs, so that it cannot kill one on a path that no test took.
+ * Calls that end the proxy. What it does need depends on the host's C library, the network and the streams it was
+ * given; this list is of what no proxy ever needs, so that it cannot kill one on a path that no test took.
  */
 #define DENY(name) SYS_##name
 /* clang-format off */
@@ -58,8 +58,8 @@ enum {
  * Taps, their addresses and the rules on them; a pod's ports; signals to the monitor; streams that an engine opened as
  * another user.
  */
-static const uint64_t kept_rights = 1ull << CAP_NET_ADMIN | 1ull << CAP_NET_BIND_SERVICE | 1ull << CAP_KILL |
-				    1ull << CAP_DAC_OVERRIDE;
+static const uint64_t kept_rights =
+	1ull << CAP_NET_ADMIN | 1ull << CAP_NET_BIND_SERVICE | 1ull << CAP_KILL | 1ull << CAP_DAC_OVERRIDE;
 
 static unsigned make_filter(struct sock_filter *out)
 {
@@ -128,7 +128,8 @@ int proxy_confine(struct err *err)
 
 	if (drop_rights() < 0)
 		return err_set_errno(err, "cannot give up the proxy's rights");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0)
 		return err_set_errno(err, "cannot filter the proxy's system calls");
 	return 0;
 }

@@ -85,8 +85,8 @@ static int set_attributes(int fd, const struct oci_share *share, struct err *err
 	auto_fd int user_namespace = -1;
 
 	/*
-	 * Recursive: private, so that what is mounted on the host later stays there; rro; and whatever the container may
-	 * do in its VM, a device node or set-uid program that it leaves here does nothing on the host.
+	 * Recursive: private, so that what is mounted on the host later stays there; rro; and whatever the container
+	 * may do in its VM, a device node or set-uid program that it leaves here does nothing on the host.
 	 */
 	if (share->readonly_recursive)
 		attr.attr_set |= MOUNT_ATTR_RDONLY;

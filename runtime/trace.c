@@ -28,8 +28,7 @@ static const char *const vmm_stamps[VMM_STAMP_COUNT] = {
 	[VMM_STAMP_START] = "monitor started",         [VMM_STAMP_LOADED] = "kernel loaded",
 	[VMM_STAMP_FIRST_ENTRY] = "first guest entry", [VMM_STAMP_MODULE] = "guest module",
 	[VMM_STAMP_AGENT_START] = "agent started",     [VMM_STAMP_AGENT_READY] = "agent ready",
-	[VMM_STAMP_TEMPLATE] = "template read",
-	[VMM_STAMP_RESTORED] = "template restored",
+	[VMM_STAMP_TEMPLATE] = "template read",        [VMM_STAMP_RESTORED] = "template restored",
 };
 
 static uint64_t now_ns(void)

@@ -179,7 +179,8 @@ void bus_stats(struct bus *bus, struct vmm_device_stats out[VMM_DEVICE_KINDS_MAX
 		struct virtio_device *device = bus->devices[n].device;
 		unsigned kind = 0;
 
-		while (kind < VMM_DEVICE_KINDS_MAX && out[kind].device_id && out[kind].device_id != device->ops->device_id)
+		while (kind < VMM_DEVICE_KINDS_MAX && out[kind].device_id &&
+		       out[kind].device_id != device->ops->device_id)
 			kind++;
 		if (kind == VMM_DEVICE_KINDS_MAX)
 			continue;

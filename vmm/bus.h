@@ -43,8 +43,8 @@ struct bus {
 	struct virtio_mmio devices[BUS_DEVICES_MAX];
 	struct bus_doorbell doorbells[BUS_DEVICES_MAX][VIRTIO_QUEUES_MAX];
 	/*
-	 * The registers of the devices there are and of those to come, as the guest reads them without an exit; NULL: it
-	 * asks us. And where acknowledgements go that mean nothing; -1: here.
+	 * The registers of the devices there are and of those to come, as the guest reads them without an exit; NULL:
+	 * it asks us. And where acknowledgements go that mean nothing; -1: here.
 	 */
 	uint8_t *pages;
 	int sink_fds[BUS_DEVICES_MAX];

@@ -76,7 +76,8 @@ struct fs_server {
  */
 struct fs_limits fs_limits_take(void);
 
-/* `proc_fd`, taken also on failure, is /proc/self/fd (O_PATH) of a proc that stays usable; -1: the one mounted on /proc. */
+/* `proc_fd`, taken also on failure, is /proc/self/fd (O_PATH) of a proc that stays usable; -1: the one mounted on
+ * /proc. */
 struct fs_server *fs_server_create(struct fs_limits limits, int proc_fd, struct err *err);
 void fs_server_destroy(struct fs_server *server); /* NULL is fine; no worker exists any more */
 

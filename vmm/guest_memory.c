@@ -12,11 +12,11 @@
 static const uint64_t first_given[] = { 0, 8ull << 20 };
 
 /*
- * Small pages, unless asked otherwise: a huge page stays whole for as long as the guest uses 4 KiB of it. The exceptions
- * are where a Linux guest uses nearly all 4 KiB pages of 2 MiB before its first process runs, so that huge pages cost
- * little memory and each saves up to 511 exits: its array of struct page, 1/64 of all memory, which it puts in one
- * piece, 2 MiB aligned, as high as it fits below what else it takes before that; and the two stretches of low memory
- * that its page allocator gives out first. The loader adds the kernel's own (kernel_pages.h).
+ * Small pages, unless asked otherwise: a huge page stays whole for as long as the guest uses 4 KiB of it. The
+ * exceptions are where a Linux guest uses nearly all 4 KiB pages of 2 MiB before its first process runs, so that huge
+ * pages cost little memory and each saves up to 511 exits: its array of struct page, 1/64 of all memory, which it puts
+ * in one piece, 2 MiB aligned, as high as it fits below what else it takes before that; and the two stretches of low
+ * memory that its page allocator gives out first. The loader adds the kernel's own (kernel_pages.h).
  */
 static void choose_page_size(const struct guest_range *range, uint64_t total, bool is_last)
 {

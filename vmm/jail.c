@@ -23,7 +23,7 @@
  * What the file threads act with for the container's users, who may have any uid. The container's own rights are
  * checked in the guest. What is missing against a container's default set is nothing that files know.
  */
-#define FILE_RIGHTS \
+#define FILE_RIGHTS                                                                                              \
 	(BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | \
 	 BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_MKNOD) | BIT(CAP_SETFCAP))
 
@@ -35,7 +35,8 @@ static int empty_root(struct err *err)
 	/* Whatever is unmounted below stays mounted for everybody else. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return err_set_errno(err, "cannot make the jail's mounts private");
-	if (mount("bulkhead", MOUNT_POINT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "size=4k,nr_inodes=2,mode=0"))
+	if (mount("bulkhead", MOUNT_POINT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
+		  "size=4k,nr_inodes=2,mode=0"))
 		return err_set_errno(err, "cannot mount the jail's root on " MOUNT_POINT);
 	if (chdir(MOUNT_POINT) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
 		return err_set_errno(err, "cannot make the jail's root the root");
@@ -51,7 +52,8 @@ static int open_proc(struct err *err)
 	    fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
 		return err_set_errno(err, "cannot make the jail's proc (Linux 5.8 or later is needed)");
 
-	auto_fd int mounted = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	auto_fd int mounted =
+		fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	int fd = mounted < 0 ? -1 : openat(mounted, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 ? err_set_errno(err, "cannot open self/fd in the jail's proc") : fd;

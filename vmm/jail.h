@@ -9,7 +9,8 @@
  *     jail_give_up_rights     then the vCPU threads, held back, and at last
  *     jail_close_thread       in each thread, for its kind; the main thread is the last before the guest may run
  *
- * docs/threat-model.md says what this defends. jail_rules.c has every system call of every kind of thread, with a reason.
+ * docs/threat-model.md says what this defends. jail_rules.c has every system call of every kind of thread, with a
+ * reason.
  */
 #ifndef BULKHEAD_JAIL_H
 #define BULKHEAD_JAIL_H

@@ -16,66 +16,76 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#define ALLOW(name) { .number = SYS_##name, .action = JAIL_ALLOW }
-#define ONE_OF(name, index, ...) \
-	{ .number = SYS_##name, .action = JAIL_ONE_OF, .argument = (index), .values = { __VA_ARGS__ } }
-#define NONE_OF(name, index, bits) \
-	{ .number = SYS_##name, .action = JAIL_NONE_OF, .argument = (index), .values = { (bits) } }
-#define FAILS(name, code) { .number = SYS_##name, .action = JAIL_ERRNO, .values = { (code) } }
+#define ALLOW(name)                                        \
+	{                                                  \
+		.number = SYS_##name, .action = JAIL_ALLOW \
+	}
+#define ONE_OF(name, index, ...)                                                                            \
+	{                                                                                                   \
+		.number = SYS_##name, .action = JAIL_ONE_OF, .argument = (index), .values = { __VA_ARGS__ } \
+	}
+#define NONE_OF(name, index, bits)                                                                     \
+	{                                                                                              \
+		.number = SYS_##name, .action = JAIL_NONE_OF, .argument = (index), .values = {(bits) } \
+	}
+#define FAILS(name, code)                                                       \
+	{                                                                       \
+		.number = SYS_##name, .action = JAIL_ERRNO, .values = {(code) } \
+	}
 
 /* As pthread_create asks for it, and nothing else: a thread, never a process. */
-#define THREAD_FLAGS \
+#define THREAD_FLAGS                                                                                       \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | \
 	 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
 /* The device is told of the driver's choices by the vCPU that makes them, and of its removal by the loop. */
-#define NET_REQUESTS \
+#define NET_REQUESTS                                                                                       \
 	TUNSETOFFLOAD, VHOST_SET_FEATURES, VHOST_SET_MEM_TABLE, VHOST_SET_VRING_NUM, VHOST_SET_VRING_BASE, \
 		VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL, VHOST_NET_SET_BACKEND
 
 static const struct jail_rule common[] = {
-	ALLOW(futex),                   /* locks and conditions between the threads */
-	ALLOW(write),                   /* eventfds that raise interrupts and wake threads; the log */
-	ALLOW(read),                    /* eventfds; the loop's signalfd; files */
-	ALLOW(close),                   /* connections, files and devices that are done with */
-	NONE_OF(mmap, 2, PROT_EXEC),    /* memory for malloc; never code */
+	ALLOW(futex),                    /* locks and conditions between the threads */
+	ALLOW(write),                    /* eventfds that raise interrupts and wake threads; the log */
+	ALLOW(read),                     /* eventfds; the loop's signalfd; files */
+	ALLOW(close),                    /* connections, files and devices that are done with */
+	NONE_OF(mmap, 2, PROT_EXEC),     /* memory for malloc; never code */
 	NONE_OF(mprotect, 2, PROT_EXEC), /* malloc's arenas, guard pages of stacks; never code */
-	ALLOW(munmap),                  /* the same, given back */
-	ALLOW(mremap),                  /* realloc of large pieces; keeps the protection */
-	ALLOW(brk),                     /* malloc */
-	ALLOW(madvise),                 /* malloc gives pages back; so does a thread's stack at its end */
-	ALLOW(getrandom),               /* malloc's first use in a thread; the entropy device */
-	ALLOW(sched_getaffinity),       /* malloc decides by it how many arenas there may be */
-	ALLOW(clock_gettime),           /* time stamps, where the vDSO cannot give them */
-	ALLOW(writev),                  /* the log; an assertion's last words */
-	ALLOW(sendto),                  /* events for the proxy; vsock data */
-	ALLOW(rt_sigprocmask),          /* around the start of a thread; abort */
-	ALLOW(rt_sigreturn),            /* from the handler that brings a vCPU out of the guest */
-	ALLOW(restart_syscall),         /* a wait that a stop and continue interrupted */
-	ALLOW(sched_yield),             /* a lock of libc */
-	ALLOW(getpid),                  /* abort, pthread_kill */
-	ALLOW(gettid),                  /* the same */
-	ALLOW(tgkill),                  /* pthread_kill of a vCPU's thread; abort. There is no other process in sight */
-	ALLOW(exit),                    /* a thread's end */
-	ALLOW(exit_group),              /* the monitor's */
+	ALLOW(munmap),                   /* the same, given back */
+	ALLOW(mremap),                   /* realloc of large pieces; keeps the protection */
+	ALLOW(brk),                      /* malloc */
+	ALLOW(madvise),                  /* malloc gives pages back; so does a thread's stack at its end */
+	ALLOW(getrandom),                /* malloc's first use in a thread; the entropy device */
+	ALLOW(sched_getaffinity),        /* malloc decides by it how many arenas there may be */
+	ALLOW(clock_gettime),            /* time stamps, where the vDSO cannot give them */
+	ALLOW(writev),                   /* the log; an assertion's last words */
+	ALLOW(sendto),                   /* events for the proxy; vsock data */
+	ALLOW(rt_sigprocmask),           /* around the start of a thread; abort */
+	ALLOW(rt_sigreturn),             /* from the handler that brings a vCPU out of the guest */
+	ALLOW(restart_syscall),          /* a wait that a stop and continue interrupted */
+	ALLOW(sched_yield),              /* a lock of libc */
+	ALLOW(getpid),                   /* abort, pthread_kill */
+	ALLOW(gettid),                   /* the same */
+	ALLOW(tgkill),     /* pthread_kill of a vCPU's thread; abort. There is no other process in sight */
+	ALLOW(exit),       /* a thread's end */
+	ALLOW(exit_group), /* the monitor's */
 };
 
 static const struct jail_rule loop[] = {
-	ALLOW(epoll_wait),    /* the loop itself */
-	ALLOW(epoll_pwait),   /* the same, as some versions of libc spell it */
-	ALLOW(epoll_ctl),     /* descriptors come and go */
-	ALLOW(recvmsg),       /* control requests and the descriptors with them */
-	ALLOW(sendmsg),       /* their answers; vsock data out of the guest's buffers */
-	ALLOW(recvfrom),      /* vsock: the first line of a connection */
-	ALLOW(readv),         /* vsock and network data into the guest's buffers */
-	ALLOW(accept4),       /* a new connection to the guest */
-	ALLOW(shutdown),      /* one direction of a connection ends */
-	ALLOW(fcntl),         /* non-blocking and close-on-exec for what came over the control socket */
-	ALLOW(eventfd2),      /* doorbell and interrupt of a device that is added later */
-	ALLOW(newfstatat),    /* what kind of file a share added later is */
-	ALLOW(fstat),         /* the same */
-	ALLOW(statx),         /* the same */
-	ALLOW(fstatfs),       /* its file system */
+	ALLOW(epoll_wait),  /* the loop itself */
+	ALLOW(epoll_pwait), /* the same, as some versions of libc spell it */
+	ALLOW(epoll_ctl),   /* descriptors come and go */
+	ALLOW(recvmsg),     /* control requests and the descriptors with them */
+	ALLOW(sendmsg),     /* their answers; vsock data out of the guest's buffers */
+	ALLOW(recvfrom),    /* vsock: the first line of a connection */
+	ALLOW(readv),       /* vsock and network data into the guest's buffers */
+	ALLOW(accept4),     /* a new connection to the guest */
+	ALLOW(shutdown),    /* one direction of a connection ends */
+	ALLOW(fcntl),       /* non-blocking and close-on-exec for what came over the control socket */
+	ALLOW(eventfd2),    /* doorbell and interrupt of a device that is added later */
+	ALLOW(newfstatat),  /* what kind of file a share added later is */
+	ALLOW(fstat),       /* the same */
+	ALLOW(statx),       /* the same */
+	ALLOW(fstatfs),     /* its file system */
 	/* interrupts; doorbells and interrupts of such a device; its tap; vhost-net */
 	ONE_OF(ioctl, 1, KVM_IRQ_LINE, KVM_IOEVENTFD, KVM_IRQFD, TUNSETVNETHDRSZ, TUNSETVNETLE, VHOST_SET_OWNER,
 	       VHOST_GET_FEATURES, NET_REQUESTS),
@@ -89,51 +99,51 @@ static const struct jail_rule vcpu[] = {
 
 static const struct jail_rule files[] = {
 	ONE_OF(ioctl, 1, KVM_IRQ_LINE), /* interrupts */
-	ALLOW(epoll_wait),      /* for requests */
-	ALLOW(epoll_pwait),     /* the same */
-	ALLOW(epoll_ctl),       /* the queues are watched as long as a thread is free */
-	ALLOW(preadv2),         /* READ */
-	ALLOW(pwritev2),        /* WRITE */
-	ALLOW(openat),          /* OPEN, CREATE: one name below a directory, or an open file's number */
-	ALLOW(openat2),         /* LOOKUP: one name below a directory */
-	ALLOW(statx),           /* GETATTR */
-	ALLOW(fstat),           /* the same */
-	ALLOW(newfstatat),      /* the same */
-	ALLOW(getdents64),      /* READDIR */
-	ALLOW(lseek),           /* READDIR, LSEEK */
-	ALLOW(readlinkat),      /* READLINK */
-	ALLOW(unlinkat),        /* UNLINK, RMDIR */
-	ALLOW(mkdirat),         /* MKDIR */
-	ALLOW(mknodat),         /* MKNOD */
-	ALLOW(symlinkat),       /* SYMLINK */
-	ALLOW(linkat),          /* LINK */
-	ALLOW(renameat2),       /* RENAME2 */
-	ALLOW(renameat),        /* RENAME */
-	ALLOW(fchmodat),        /* SETATTR: mode */
-	ALLOW(fchmod),          /* the same, of an open file */
-	ALLOW(fchownat),        /* owner */
-	ALLOW(utimensat),       /* times */
-	ALLOW(ftruncate),       /* size */
-	ALLOW(fallocate),       /* FALLOCATE */
-	ALLOW(copy_file_range), /* COPY_FILE_RANGE */
-	ALLOW(fsync),           /* FSYNC, FSYNCDIR */
-	ALLOW(fdatasync),       /* FSYNC of data only */
-	ALLOW(syncfs),          /* SYNCFS */
-	ALLOW(fstatfs),         /* STATFS */
-	ALLOW(getxattr),        /* GETXATTR and the next three */
+	ALLOW(epoll_wait),              /* for requests */
+	ALLOW(epoll_pwait),             /* the same */
+	ALLOW(epoll_ctl),               /* the queues are watched as long as a thread is free */
+	ALLOW(preadv2),                 /* READ */
+	ALLOW(pwritev2),                /* WRITE */
+	ALLOW(openat),                  /* OPEN, CREATE: one name below a directory, or an open file's number */
+	ALLOW(openat2),                 /* LOOKUP: one name below a directory */
+	ALLOW(statx),                   /* GETATTR */
+	ALLOW(fstat),                   /* the same */
+	ALLOW(newfstatat),              /* the same */
+	ALLOW(getdents64),              /* READDIR */
+	ALLOW(lseek),                   /* READDIR, LSEEK */
+	ALLOW(readlinkat),              /* READLINK */
+	ALLOW(unlinkat),                /* UNLINK, RMDIR */
+	ALLOW(mkdirat),                 /* MKDIR */
+	ALLOW(mknodat),                 /* MKNOD */
+	ALLOW(symlinkat),               /* SYMLINK */
+	ALLOW(linkat),                  /* LINK */
+	ALLOW(renameat2),               /* RENAME2 */
+	ALLOW(renameat),                /* RENAME */
+	ALLOW(fchmodat),                /* SETATTR: mode */
+	ALLOW(fchmod),                  /* the same, of an open file */
+	ALLOW(fchownat),                /* owner */
+	ALLOW(utimensat),               /* times */
+	ALLOW(ftruncate),               /* size */
+	ALLOW(fallocate),               /* FALLOCATE */
+	ALLOW(copy_file_range),         /* COPY_FILE_RANGE */
+	ALLOW(fsync),                   /* FSYNC, FSYNCDIR */
+	ALLOW(fdatasync),               /* FSYNC of data only */
+	ALLOW(syncfs),                  /* SYNCFS */
+	ALLOW(fstatfs),                 /* STATFS */
+	ALLOW(getxattr),                /* GETXATTR and the next three */
 	ALLOW(listxattr),
 	ALLOW(setxattr),
 	ALLOW(removexattr),
-	ALLOW(fcntl),     /* locks; the flags of an open file */
-	ALLOW(flock),     /* locks */
-	ALLOW(umask),     /* what is made is made with the guest's umask, */
-	ALLOW(setfsuid),  /* user, */
-	ALLOW(setfsgid),  /* group, */
-	ALLOW(capset),    /* and without CAP_FSETID where that clears set-id bits */
-	ALLOW(capget),    /* a further file thread: which it has */
-	ALLOW(geteuid),   /* and as whom it begins, */
+	ALLOW(fcntl),    /* locks; the flags of an open file */
+	ALLOW(flock),    /* locks */
+	ALLOW(umask),    /* what is made is made with the guest's umask, */
+	ALLOW(setfsuid), /* user, */
+	ALLOW(setfsgid), /* group, */
+	ALLOW(capset),   /* and without CAP_FSETID where that clears set-id bits */
+	ALLOW(capget),   /* a further file thread: which it has */
+	ALLOW(geteuid),  /* and as whom it begins, */
 	ALLOW(getegid),
-	ALLOW(fchdir),    /* its working directory, where open files are found by number, */
+	ALLOW(fchdir),                /* its working directory, where open files are found by number, */
 	ONE_OF(unshare, 0, CLONE_FS), /* which is its own, as its umask is */
 	ONE_OF(prctl, 0, PR_SET_NAME, PR_GET_SECUREBITS, PR_SET_SECUREBITS),
 	FAILS(clone3, ENOSYS),          /* its flags are out of a filter's sight; libc takes clone instead */
@@ -151,7 +161,10 @@ static const struct jail_rule save[] = {
 	ALLOW(ftruncate), /* whose file is as large as it from the start */
 };
 
-#define RULES(table) { table, sizeof table / sizeof *table }
+#define RULES(table)                                \
+	{                                           \
+		table, sizeof table / sizeof *table \
+	}
 
 const struct jail_rules jail_common = RULES(common);
 const struct jail_rules jail_special[JAIL_THREADS] = {

@@ -11,9 +11,9 @@
 
 enum jail_action {
 	JAIL_ALLOW,
-	JAIL_ONE_OF,   /* allowed if the argument, in its lower 32 bits, is one of the values */
-	JAIL_NONE_OF,  /* allowed if the argument has none of the bits in the first value */
-	JAIL_ERRNO,    /* answered with the first value as error */
+	JAIL_ONE_OF,  /* allowed if the argument, in its lower 32 bits, is one of the values */
+	JAIL_NONE_OF, /* allowed if the argument has none of the bits in the first value */
+	JAIL_ERRNO,   /* answered with the first value as error */
 };
 
 enum { JAIL_VALUES_MAX = 24 };

@@ -29,7 +29,8 @@ static void mark_code(struct kernel_pages *pages, const Elf64_Shdr *section, con
 	for (unsigned i = 0; i < count; i++) {
 		const Elf64_Phdr *segment = &segments[i];
 
-		if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W) && section->sh_offset >= segment->p_offset &&
+		if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W) &&
+		    section->sh_offset >= segment->p_offset &&
 		    section->sh_offset - segment->p_offset < segment->p_filesz)
 			mark(pages, segment->p_paddr + (section->sh_offset - segment->p_offset), section->sh_size);
 	}

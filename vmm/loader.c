@@ -78,7 +78,8 @@ static int place(const struct guest_memory *memory, int fd, uint64_t offset, uin
 	if (mmap(host + (map_start - address), map_end - map_start, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
 		 (off_t)(offset + (map_start - address))) == MAP_FAILED)
 		return err_set_errno(err, "cannot map %s", what);
-	/* All in one go: each page's first access by the guest is then a shorter exit. Hosts before Linux 5.14 can't. */
+	/* All in one go: each page's first access by the guest is then a shorter exit. Hosts before Linux 5.14 can't.
+	 */
 	madvise(host + (map_start - address), map_end - map_start, MADV_POPULATE_READ);
 	if (read_all(fd, host, map_start - address, offset, what, err))
 		return -1;
@@ -92,7 +93,8 @@ static int place(const struct guest_memory *memory, int fd, uint64_t offset, uin
 static int copy_in(int fd, uint64_t offset, uint8_t *host, uint64_t length, const char *what, struct err *err)
 {
 	uint64_t before = offset % GUEST_PAGE;
-	const uint8_t *from = mmap(NULL, before + length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, (off_t)(offset - before));
+	const uint8_t *from =
+		mmap(NULL, before + length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, (off_t)(offset - before));
 
 	if (from == MAP_FAILED)
 		return err_set_errno(err, "cannot map %s", what);
@@ -115,10 +117,10 @@ static int place_segment(const struct guest_memory *memory, int fd, const Elf64_
 		step = GUEST_HUGE_PAGE - address % GUEST_HUGE_PAGE;
 		if (step > left)
 			step = left;
-		failed = kernel_pages_is_written(pages, address) ?
-				 copy_in(fd, segment->p_offset + done, guest_memory_at(memory, address, step), step,
-					 "the kernel", err) :
-				 place(memory, fd, segment->p_offset + done, address, step, "the kernel", err);
+		failed = kernel_pages_is_written(pages, address)
+				 ? copy_in(fd, segment->p_offset + done, guest_memory_at(memory, address, step), step,
+					   "the kernel", err)
+				 : place(memory, fd, segment->p_offset + done, address, step, "the kernel", err);
 		if (failed)
 			return -1;
 	}

@@ -3,8 +3,9 @@
  * loader.h - puts an uncompressed kernel (ELF, entered in 64-bit mode) and an initramfs into guest memory.
  *
  * Whole pages are mapped privately from the files, so that VMs share them until the guest writes; what is not whole
- * pages, and what the guest will write to anyway (kernel_pages.h), is copied. The files come from the operator, but every number in them is checked against the file and the
- * memory before it is used. Until the VM ends the files must not shrink.
+ * pages, and what the guest will write to anyway (kernel_pages.h), is copied. The files come from the operator, but
+ * every number in them is checked against the file and the memory before it is used. Until the VM ends the files must
+ * not shrink.
  */
 #ifndef BULKHEAD_LOADER_H
 #define BULKHEAD_LOADER_H
@@ -14,7 +15,8 @@
 struct err;
 struct guest_memory;
 
-#define LOADER_KERNEL_MIN 0x100000ull /* nothing is loaded below: what it finds at its start is there (boot_params.h, mptable.h) */
+#define LOADER_KERNEL_MIN \
+	0x100000ull /* nothing is loaded below: what it finds at its start is there (boot_params.h, mptable.h) */
 
 struct loaded_image {
 	uint64_t start, end; /* guest physical, end exclusive */

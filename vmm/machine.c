@@ -94,7 +94,8 @@ static bool mmio_accessed(void *arg, uint64_t address, void *data, unsigned leng
 		return true;
 	if (address >= SANDBOX_MMIO_BASE && address - SANDBOX_MMIO_BASE < SANDBOX_MMIO_SIZE) {
 		if (is_write) {
-			bool goes_on = sandbox_write(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
+			bool goes_on =
+				sandbox_write(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
 
 			/* A template's vCPU stops here, so that it goes on from here. */
 			if (machine->saver && sandbox_stamp(&machine->sandbox, SANDBOX_STAMP_AGENT_READY))
@@ -340,7 +341,8 @@ static void control_stats(void *arg, struct vmm_stats *out, struct vmm_details *
 	details->stamps[VMM_STAMP_TEMPLATE] = machine->template_ns;
 	details->stamps[VMM_STAMP_RESTORED] = machine->restored_ns;
 	/* One that is continued has been through them in another life. */
-	for (enum sandbox_stamp stamp = SANDBOX_STAMP_MODULE; !machine->is_continued && stamp < SANDBOX_STAMP_COUNT; stamp++)
+	for (enum sandbox_stamp stamp = SANDBOX_STAMP_MODULE; !machine->is_continued && stamp < SANDBOX_STAMP_COUNT;
+	     stamp++)
 		details->stamps[VMM_STAMP_MODULE + (stamp - SANDBOX_STAMP_MODULE)] =
 			sandbox_stamp(&machine->sandbox, stamp);
 }
@@ -451,8 +453,8 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 }
 
 /*
- * A device that costs a VM's boot too much to be there: a template's agent has the time to add it, and the VMs that begin
- * there have it for nothing.
+ * A device that costs a VM's boot too much to be there: a template's agent has the time to add it, and the VMs that
+ * begin there have it for nothing.
  */
 static int add_balloon(struct machine *machine, struct err *err)
 {
@@ -508,8 +510,7 @@ static int build_cold(struct machine *machine, const struct machine_config *conf
 		return -1;
 	if (kvm_set_memory(&machine->kvm, &machine->memory, err))
 		return -1;
-	machine->vcpus =
-		vcpus_create(&machine->kvm, config->vcpus, kernel.entry, &vcpu_callbacks, machine, err);
+	machine->vcpus = vcpus_create(&machine->kvm, config->vcpus, kernel.entry, &vcpu_callbacks, machine, err);
 	if (!machine->vcpus)
 		return -1;
 	if (config->save_memory_fd < 0)
@@ -532,8 +533,8 @@ static int build_from_template(struct machine *machine, const struct machine_con
 }
 
 /*
- * True: the machine is as far as its template, but for devices. Else it is as it was before. Nothing that is wrong with a
- * template keeps a container from starting, only from starting fast.
+ * True: the machine is as far as its template, but for devices. Else it is as it was before. Nothing that is wrong with
+ * a template keeps a container from starting, only from starting fast.
  */
 static bool try_template(struct machine *machine, const struct machine_config *config, struct template *saved)
 {
@@ -609,7 +610,8 @@ struct machine *machine_create(const struct machine_config *config, struct err *
 	pthread_mutex_init(&machine->end_lock, NULL);
 	serial_init(&machine->serial);
 	sandbox_init(&machine->sandbox, &machine->memory);
-	/* A kernel with memory above 4 GiB sets 64 MiB of low memory aside to bounce data in. Our devices take any address. */
+	/* A kernel with memory above 4 GiB sets 64 MiB of low memory aside to bounce data in. Our devices take any
+	 * address. */
 	length = snprintf(machine->cmdline, sizeof machine->cmdline, "%s%s", config->cmdline,
 			  (uint64_t)config->memory_mib << 20 > GUEST_HOLE_START ? " iommu=off" : "");
 	if (length > BOOT_CMDLINE_MAX)
@@ -705,9 +707,9 @@ int machine_run(struct machine *machine, struct err *err)
 	}
 	result = loop_run(machine->loop);
 	/*
-	 * A VM's end waits in the host's kernel, for as many milliseconds as there are others who wait there; when a process
-	 * ends, its network namespace comes first and is such another. So the VM goes before; but only one whose guest has
-	 * ended, so that nothing has to be waited for to get at its vCPUs.
+	 * A VM's end waits in the host's kernel, for as many milliseconds as there are others who wait there; when a
+	 * process ends, its network namespace comes first and is such another. So the VM goes before; but only one
+	 * whose guest has ended, so that nothing has to be waited for to get at its vCPUs.
 	 */
 	if (sandbox_is_off(&machine->sandbox, &status, &reason)) {
 		vcpus_destroy(machine->vcpus);

@@ -46,7 +46,8 @@ struct machine_config {
 struct machine *machine_create(const struct machine_config *config, struct err *err);
 void machine_destroy(struct machine *machine); /* stops the vCPUs first; NULL is fine */
 
-/* Closes the jail around this process, runs until the VM has ended, and tells the proxy why. 0: it ended by itself or was asked to; -1 with the error set.
+/* Closes the jail around this process, runs until the VM has ended, and tells the proxy why. 0: it ended by itself or
+ * was asked to; -1 with the error set.
  */
 int machine_run(struct machine *machine, struct err *err);
 

@@ -80,9 +80,12 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		const char *name;
 		int *fd;
 	} fds[] = {
-		{ "--kvm-fd", &config->kvm_fd },         { "--kernel-fd", &config->kernel_fd },
-		{ "--initrd-fd", &config->initrd_fd },   { "--vsock-fd", &config->vsock_fd },
-		{ "--control-fd", &config->control_fd }, { "--event-fd", &config->event_fd },
+		{ "--kvm-fd", &config->kvm_fd },
+		{ "--kernel-fd", &config->kernel_fd },
+		{ "--initrd-fd", &config->initrd_fd },
+		{ "--vsock-fd", &config->vsock_fd },
+		{ "--control-fd", &config->control_fd },
+		{ "--event-fd", &config->event_fd },
 		{ "--log-fd", &arguments->log_fd },
 		{ "--template-memory-fd", &config->template_memory_fd },
 		{ "--template-state-fd", &config->template_state_fd },

@@ -136,7 +136,8 @@ static int create_one(struct vcpus *all, unsigned index, struct kvm_cpuid2 *cpui
 	return 0;
 }
 
-struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, const struct vcpu_callbacks *callbacks, void *arg, struct err *err)
+struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, const struct vcpu_callbacks *callbacks,
+			   void *arg, struct err *err)
 {
 	auto_free struct kvm_cpuid2 *cpuid = cpuid_supported(kvm->fd, err);
 	struct vcpus *all = cpuid ? calloc(1, sizeof *all) : NULL;

@@ -34,10 +34,11 @@ struct vcpu_callbacks {
 };
 
 /*
- * Makes `count` vCPUs; number 0 is set to enter at `entry` as boot_params.h describes it, the others wait to be woken by
- * it.
+ * Makes `count` vCPUs; number 0 is set to enter at `entry` as boot_params.h describes it, the others wait to be woken
+ * by it.
  */
-struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, const struct vcpu_callbacks *callbacks, void *arg, struct err *err);
+struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, const struct vcpu_callbacks *callbacks,
+			   void *arg, struct err *err);
 void vcpus_destroy(struct vcpus *vcpus); /* stops them first; NULL is fine */
 
 /*
@@ -47,8 +48,8 @@ void vcpus_destroy(struct vcpus *vcpus); /* stops them first; NULL is fine */
 int vcpus_start(struct vcpus *vcpus, int (*confine)(struct err *err), struct err *err);
 
 /*
- * Wants them to pause, without waiting for it; for a callback, which so has its own vCPU stop at that access. vcpus_pause
- * waits for it.
+ * Wants them to pause, without waiting for it; for a callback, which so has its own vCPU stop at that access.
+ * vcpus_pause waits for it.
  */
 void vcpus_hold(struct vcpus *vcpus);
 
@@ -65,8 +66,8 @@ void vcpus_stop(struct vcpus *vcpus);
 size_t vcpus_describe(struct vcpus *vcpus, char *text, size_t size);
 
 /*
- * To a snapshot, once they are paused, and from one, before they are started. vcpus_plan_save comes before both save and
- * start.
+ * To a snapshot, once they are paused, and from one, before they are started. vcpus_plan_save comes before both save
+ * and start.
  */
 int vcpus_plan_save(struct vcpus *vcpus, struct err *err);
 int vcpus_save(struct vcpus *vcpus, struct snapshot_writer *writer, struct err *err);

@@ -61,7 +61,7 @@ struct virtio_device {
 	 * guest or the host's kernel (see virtio_mmio_show).
 	 */
 	bool own_calls;
-	int call_fd; /* raises the device's interrupt; made by the transport; -1 before that */
+	int call_fd;              /* raises the device's interrupt; made by the transport; -1 before that */
 	uint64_t driver_features; /* valid from activate on */
 	bool active;
 	pthread_mutex_t lock;
@@ -69,7 +69,8 @@ struct virtio_device {
 	/* Set by the transport. Interrupts the driver; any thread. */
 	void (*signal_queue)(struct virtio_device *device, unsigned index);
 	void (*signal_config)(struct virtio_device *device);
-	/* The driver broke the rules beyond repair: sets DEVICE_NEEDS_RESET, counts, logs one limited line. Any thread. */
+	/* The driver broke the rules beyond repair: sets DEVICE_NEEDS_RESET, counts, logs one limited line. Any thread.
+	 */
 	void (*fail)(struct virtio_device *device, const char *why);
 	void *transport;
 

@@ -234,7 +234,7 @@ static void end_idling(struct virtio_fs *fs, bool was_lingering)
 /* In the first thread; the others inherit. */
 static int confine_once(struct virtio_fs *fs, struct err *err)
 {
-	int (*confine)(struct err *err);
+	int (*confine)(struct err * err);
 
 	pthread_mutex_lock(&fs->lock);
 	confine = fs->confine;
@@ -412,8 +412,8 @@ static int set_up(struct virtio_fs *fs, int proc_fd, struct err *err)
 	return 0;
 }
 
-struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const struct fs_caching *caching,
-				       int proc_fd, struct err *err)
+struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const struct fs_caching *caching, int proc_fd,
+				       struct err *err)
 {
 	size_t length = strlen(tag);
 
@@ -464,7 +464,8 @@ static bool is_quiet_locked(const struct virtio_fs *fs)
 	return !fs->busy && !fs->untold && !fs->forgets_looked_for && !fs->lingering;
 }
 
-/* The last thread to be done lingers for LINGER_MS and settles; its end is not signalled, so this looks now and then. */
+/* The last thread to be done lingers for LINGER_MS and settles; its end is not signalled, so this looks now and then.
+ */
 static bool wait_until_quiet(struct virtio_fs *fs)
 {
 	enum { LOOKS = 400, LOOK_NS = 5000000 };

@@ -24,8 +24,8 @@ enum { VIRTIO_FS_WORKERS_DEFAULT = 4, VIRTIO_FS_WORKERS_MAX = 32 };
  * `tag` is what the guest mounts by, at most 36 bytes. `workers` is the largest number of file threads. `caching`
  * (fs_server.h) says how long the guest goes by what it knows. `proc_fd` as for fs_server_create.
  */
-struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const struct fs_caching *caching,
-				       int proc_fd, struct err *err);
+struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const struct fs_caching *caching, int proc_fd,
+				       struct err *err);
 
 /* `confine` is what the first thread calls before it serves anything; if that fails, so does the device. */
 int virtio_fs_start(struct virtio_device *device, int (*confine)(struct err *err), struct err *err);

@@ -87,9 +87,9 @@ bool virtqueue_activate(struct virtqueue *queue)
 
 void virtqueue_reset(struct virtqueue *queue)
 {
-	*queue = (struct virtqueue){
-		.memory = queue->memory, .size_max = queue->size_max, .bytes_max = queue->bytes_max
-	};
+	*queue = (struct virtqueue){ .memory = queue->memory,
+				     .size_max = queue->size_max,
+				     .bytes_max = queue->bytes_max };
 }
 
 static int add_segment(struct virtqueue *queue, struct virtq_chain *chain, const struct descriptor *desc)
@@ -210,7 +210,8 @@ int virtqueue_pop(struct virtqueue *queue, struct virtq_chain *chain)
 
 bool virtqueue_has_more(const struct virtqueue *queue)
 {
-	return queue->ready && !queue->broken && load16(queue->avail + RING_INDEX, __ATOMIC_ACQUIRE) != queue->next_avail;
+	return queue->ready && !queue->broken &&
+	       load16(queue->avail + RING_INDEX, __ATOMIC_ACQUIRE) != queue->next_avail;
 }
 
 void virtqueue_unpop(struct virtqueue *queue)

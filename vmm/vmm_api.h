@@ -20,7 +20,8 @@ enum vmm_event_kind {
 	VMM_EVENT_STAMP = 1, /* code: enum vmm_stamp; ns: CLOCK_MONOTONIC */
 	VMM_EVENT_PANIC = 2, /* text: the guest's words, escaped, at most VMM_EVENT_TEXT_MAX - 1 bytes */
 	VMM_EVENT_OFF = 3,   /* the VM has ended; code: status | enum sandbox_off_reason << 8; the monitor exits next */
-	VMM_EVENT_ERROR = 4, /* the VM could not be made or go on; code: errno; text: one line; the monitor exits next */
+	VMM_EVENT_ERROR =
+		4, /* the VM could not be made or go on; code: errno; text: one line; the monitor exits next */
 };
 
 enum vmm_stamp {
@@ -78,7 +79,7 @@ struct vmm_stats {
 	uint64_t memory_size;
 	uint64_t vcpus;
 	uint64_t paused;
-	uint64_t exits;   /* returns from KVM_RUN to this process */
+	uint64_t exits;    /* returns from KVM_RUN to this process */
 	uint64_t requests; /* of all devices */
 	uint64_t refused;
 };
@@ -99,8 +100,9 @@ struct vmm_details {
 };
 
 /*
- * It may grow at its end, and has: a VM outlives an upgrade of the programs, so that commands meet monitors that are older
- * or newer. What an older one does not send is taken for zeros; what a newer one sends more is cut off by the socket.
+ * It may grow at its end, and has: a VM outlives an upgrade of the programs, so that commands meet monitors that are
+ * older or newer. What an older one does not send is taken for zeros; what a newer one sends more is cut off by the
+ * socket.
  */
 struct vmm_control_reply {
 	uint32_t code; /* 0 or errno */

@@ -84,6 +84,7 @@ static void assert_dies(enum jail_thread kind, void (*what)(void))
 	assert_int_equal(WTERMSIG(status), SIGSYS);
 }
 
+/* clang-format off */
 static void open_a_path(void) { open("/etc/passwd", O_RDONLY); }
 static void make_a_socket(void) { socket(AF_INET, SOCK_STREAM, 0); }
 static void connect_a_socket(void) { connect(0, (struct sockaddr *)"", 1); }
@@ -124,6 +125,7 @@ static void look_at_registers(void)
 static void set_registers(void) { ioctl(-1, KVM_SET_REGS, NULL); }
 static void write_at_a_place(void) { (void)!pwrite(-1, "", 1, 0); }
 static void x32_call(void) { syscall(0x40000000 | SYS_getpid); }
+/* clang-format on */
 static void wait_for_events(void)
 {
 	struct epoll_event event;
@@ -142,11 +144,30 @@ static void use_much_memory(void)
 static void test_jail_no_thread_reaches_the_host(void **state)
 {
 	static void (*const deeds[])(void) = {
-		make_a_socket,  connect_a_socket,    run_a_program,  fork_a_process,   clone_a_process,
-		trace_a_process, mount_something,    join_namespace, kill_a_process,   clone_into_namespace,
-		new_namespace,  read_memory_of_others, load_a_program, load_a_module,  use_io_uring,
-		open_by_handle, change_uid,          regain_dumpable, map_code,        make_code,
-		make_a_vm,      map_guest_memory,    type_into_a_terminal, x32_call,
+		make_a_socket,
+		connect_a_socket,
+		run_a_program,
+		fork_a_process,
+		clone_a_process,
+		trace_a_process,
+		mount_something,
+		join_namespace,
+		kill_a_process,
+		clone_into_namespace,
+		new_namespace,
+		read_memory_of_others,
+		load_a_program,
+		load_a_module,
+		use_io_uring,
+		open_by_handle,
+		change_uid,
+		regain_dumpable,
+		map_code,
+		make_code,
+		make_a_vm,
+		map_guest_memory,
+		type_into_a_terminal,
+		x32_call,
 	};
 
 	(void)state;
@@ -209,9 +230,9 @@ static void test_jail_rules_are_sound(void **state)
 			assert_true(rule->argument < 6);
 			assert_true(rule->action == JAIL_ALLOW || rule->values[0]);
 			for (size_t j = i + 1; j < total; j++) {
-				const struct jail_rule *other = j < jail_common.count ?
-									&jail_common.rules[j] :
-									&special->rules[j - jail_common.count];
+				const struct jail_rule *other = j < jail_common.count
+									? &jail_common.rules[j]
+									: &special->rules[j - jail_common.count];
 
 				assert_int_not_equal(rule->number, other->number);
 			}

@@ -29,14 +29,24 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof *f);
 
 	f->header = (Elf64_Ehdr){ .e_phnum = 2, .e_shnum = 2, .e_shentsize = sizeof(Elf64_Shdr), .e_shoff = 64 };
-	f->segments[CODE_SEGMENT] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_offset = 2 * MIB,
-						  .p_paddr = 16 * MIB, .p_filesz = 8 * MIB, .p_memsz = 8 * MIB };
-	f->segments[DATA_SEGMENT] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 10 * MIB,
-						  .p_paddr = 24 * MIB, .p_filesz = MIB, .p_memsz = 3 * MIB };
-	f->sections[0] = (Elf64_Shdr){ .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
-				       .sh_offset = 2 * MIB, .sh_size = 3 * MIB };
-	f->sections[1] = (Elf64_Shdr){ .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_offset = 5 * MIB,
-				       .sh_size = 5 * MIB };
+	f->segments[CODE_SEGMENT] = (Elf64_Phdr){ .p_type = PT_LOAD,
+						  .p_flags = PF_R | PF_X,
+						  .p_offset = 2 * MIB,
+						  .p_paddr = 16 * MIB,
+						  .p_filesz = 8 * MIB,
+						  .p_memsz = 8 * MIB };
+	f->segments[DATA_SEGMENT] = (Elf64_Phdr){ .p_type = PT_LOAD,
+						  .p_flags = PF_R | PF_W,
+						  .p_offset = 10 * MIB,
+						  .p_paddr = 24 * MIB,
+						  .p_filesz = MIB,
+						  .p_memsz = 3 * MIB };
+	f->sections[0] = (Elf64_Shdr){
+		.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR, .sh_offset = 2 * MIB, .sh_size = 3 * MIB
+	};
+	f->sections[1] = (Elf64_Shdr){
+		.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_offset = 5 * MIB, .sh_size = 5 * MIB
+	};
 	f->fd = memfd_create("kernel", MFD_CLOEXEC);
 	*state = f;
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Metrics as Prometheus reads them: each declared once, samples below their own declaration, nothing of what is not known. */
+/* Metrics as Prometheus reads them: each declared once, samples below their own declaration, nothing of what is not
+ * known. */
 #include "runtime/metrics.h"
 
 #include <setjmp.h>

@@ -371,7 +371,8 @@ static void describe_shared_memory_becomes_a_tmpfs_of_its_size(void **state)
 
 static void describe_shared_memory_of_a_pod_is_one_for_its_containers(void **state)
 {
-	static const char patch[] = "{'mounts': [{'destination': '/dev/shm', 'source': '/dev/shm', 'options': ['bind', 'noexec']}]}";
+	static const char patch[] =
+		"{'mounts': [{'destination': '/dev/shm', 'source': '/dev/shm', 'options': ['bind', 'noexec']}]}";
 	struct oci_describe_context context = { .is_pods = true };
 	struct described d, other;
 

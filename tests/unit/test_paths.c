@@ -52,8 +52,14 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const names[] = { "tree/bulkhead-vmm", "usr/libexec/bulkhead/bulkhead-vmm",
-					     "usr/libexec/bulkhead", "usr/libexec", "usr/bin", "usr", "tree", "" };
+	static const char *const names[] = { "tree/bulkhead-vmm",
+					     "usr/libexec/bulkhead/bulkhead-vmm",
+					     "usr/libexec/bulkhead",
+					     "usr/libexec",
+					     "usr/bin",
+					     "usr",
+					     "tree",
+					     "" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -54,10 +54,31 @@ static int call(long number)
 static void test_proxy_confine_denied_calls_end_it(void **state)
 {
 	static const long numbers[] = {
-		SYS_execve, SYS_execveat, SYS_clone3, SYS_ptrace, SYS_process_vm_readv, SYS_mount,
-		SYS_open_tree, SYS_move_mount, SYS_pivot_root, SYS_chroot, SYS_unshare, SYS_setns, SYS_open_by_handle_at,
-		SYS_mknodat, SYS_setresuid, SYS_capset, SYS_bpf, SYS_finit_module, SYS_kexec_load, SYS_perf_event_open,
-		SYS_io_uring_setup, SYS_keyctl, SYS_userfaultfd, SYS_setdomainname, SYS_getpid | 0x40000000,
+		SYS_execve,
+		SYS_execveat,
+		SYS_clone3,
+		SYS_ptrace,
+		SYS_process_vm_readv,
+		SYS_mount,
+		SYS_open_tree,
+		SYS_move_mount,
+		SYS_pivot_root,
+		SYS_chroot,
+		SYS_unshare,
+		SYS_setns,
+		SYS_open_by_handle_at,
+		SYS_mknodat,
+		SYS_setresuid,
+		SYS_capset,
+		SYS_bpf,
+		SYS_finit_module,
+		SYS_kexec_load,
+		SYS_perf_event_open,
+		SYS_io_uring_setup,
+		SYS_keyctl,
+		SYS_userfaultfd,
+		SYS_setdomainname,
+		SYS_getpid | 0x40000000,
 	};
 
 	(void)state;
