@@ -4,7 +4,11 @@
 
 load helpers
 
-setup() { bundle_setup debian; }
+setup() {
+	mkdir -p /etc/bulkhead
+	echo '{ "templates": true }' >/etc/bulkhead/bulkhead.json
+	bundle_setup debian
+}
 teardown() {
 	rm -f /etc/bulkhead/bulkhead.json
 	bundle_teardown
