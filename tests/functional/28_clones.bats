@@ -49,7 +49,7 @@ teardown() {
 @test "a clone with two vCPUs and memory above 4 GiB has both" {
 	config '.annotations["io.bulkhead.vcpus"] = "2" | .annotations["io.bulkhead.memory-mib"] = "3500"'
 	mkdir -p /etc/bulkhead
-	echo '{ "max_vcpus": 4 }' >/etc/bulkhead/bulkhead.json
+	echo '{ "max_vcpus": 4, "templates": true }' >/etc/bulkhead/bulkhead.json
 	script 'grep -c bulkhead_template /proc/cmdline; nproc; awk "/MemTotal/ { print (\$2 > 3300000) }" /proc/meminfo
 		(taskset -c 1 sh -c "echo one") ; taskset -c 0 sh -c "echo zero"'
 	run_container
