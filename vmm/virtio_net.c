@@ -7,7 +7,8 @@
  *
  * A guest can send what it likes onto its interface, as a container on a veth can. A malformed packet is dropped and
  * counted; a malformed ring stops this device. A guest that gives no receive buffers gets nothing: the tap is not
- * polled meanwhile, and its queue in the host's kernel drops what it has no room for. Work per call is bounded.
+ * polled meanwhile, and its queue in the host's kernel drops what it has no room for. A receive buffer without room for
+ * a header is given back empty. Work per call is bounded.
  */
 #include "vmm/virtio_net.h"
 
@@ -38,6 +39,7 @@ enum {
 	TRANSMIT_BUDGET = 64,
 	BUFFERS_MAX = 128, /* receive buffers held at once: two packets of 64 KiB in pieces of 1.5 KiB fit */
 	BUFFER_SEGMENTS = 20,
+	USELESS_BUDGET = 64, /* buffers too small for a header that are given back per call */
 	HEADER = sizeof(struct net_header),
 	MAC_SIZE = 6,
 };
@@ -154,10 +156,24 @@ static bool has_room(const struct virtio_net *net)
 				       : net->held;
 }
 
-/* Takes buffers from the queue until there are enough, or none. */
+static void give_back_useless(struct virtio_net *net, uint16_t head)
+{
+	struct virtio_device *device = &net->device;
+
+	atomic_fetch_add_explicit(&device->refused, 1, memory_order_relaxed);
+	if (log_limit_allows(&net->drops, 1))
+		log_info("%s: a receive buffer of the guest's has no room for a header", device->ops->name);
+	virtqueue_push(&device->queues[QUEUE_RECEIVE], head, 0);
+}
+
+/*
+ * Takes buffers from the queue until there are enough, or none. One without room for a header is of no use: held, it
+ * would count as room, and a tap that is readable but cannot be read into it would keep the loop busy for good.
+ */
 static void hold_buffers(struct virtio_net *net)
 {
 	struct virtqueue *queue = &net->device.queues[QUEUE_RECEIVE];
+	unsigned useless = 0;
 
 	if (net->first) {
 		memmove(net->buffers, net->buffers + net->first, net->held * sizeof *net->buffers);
@@ -175,6 +191,14 @@ static void hold_buffers(struct virtio_net *net)
 		buffer->length = 0;
 		for (unsigned i = 0; i < buffer->count; i++)
 			buffer->length += buffer->segments[i].iov_len;
+		if (buffer->length < HEADER) {
+			give_back_useless(net, buffer->head);
+			if (++useless < USELESS_BUDGET)
+				continue;
+			/* There may be more: come back after the others. */
+			eventfd_write(net->device.kick_fds[QUEUE_RECEIVE], 1);
+			return;
+		}
 		net->held_length += buffer->length;
 		net->held++;
 	}

@@ -165,6 +165,37 @@ static void test_virtio_net_tiny_receive_buffers_get_no_more_than_they_hold(void
 	assert_int_equal(atomic_load(&f->driver.failures), 0);
 }
 
+/* Fixed: a buffer with nothing to write to was held, counted as room, and kept the loop busy with a tap it never read.
+ */
+static void test_virtio_net_receive_buffer_without_room_is_given_back(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t address;
+	uint32_t written;
+
+	driver_reset(&f->driver);
+	driver_activate(&f->driver, 0, 256);
+	address = driver_alloc(&f->driver, 64);
+	for (unsigned i = 0; i < 100; i++)
+		driver_put(&f->driver, RX, 1, &(struct driver_segment){ address, 64, false });
+	driver_kick(&f->driver, RX);
+	arrive(f, 60, 0x11);
+	/* As many as one call gives back, and it comes back for the rest. */
+	for (unsigned i = 0; i < 64; i++) {
+		assert_true(driver_take(&f->driver, RX, NULL, &written));
+		assert_int_equal(written, 0);
+	}
+	assert_false(driver_take(&f->driver, RX, NULL, NULL));
+	driver_kick(&f->driver, RX);
+	for (unsigned i = 64; i < 100; i++)
+		assert_true(driver_take(&f->driver, RX, NULL, NULL));
+	assert_int_equal(f->driver.device->refused, 100);
+	offer_buffers(f, 1);
+	run_loop(f);
+	assert_true(driver_take(&f->driver, RX, NULL, &written));
+	assert_int_equal(written, HEADER + 60);
+}
+
 static void test_virtio_net_packet_to_the_guest_lies_in_one_buffer(void **state)
 {
 	struct fixture *f = *state;
@@ -394,6 +425,7 @@ int main(void)
 		NET_TEST(test_virtio_net_bad_header_is_dropped_and_counted),
 		NET_TEST(test_virtio_net_chains_of_wrong_lengths_are_dropped),
 		NET_TEST(test_virtio_net_tiny_receive_buffers_get_no_more_than_they_hold),
+		NET_TEST(test_virtio_net_receive_buffer_without_room_is_given_back),
 		NET_TEST(test_virtio_net_packet_to_the_guest_lies_in_one_buffer),
 		NET_TEST(test_virtio_net_large_packet_spans_buffers),
 		NET_TEST(test_virtio_net_guest_that_stops_receiving_blocks_nobody),
