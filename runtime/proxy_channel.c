@@ -209,6 +209,13 @@ static void channel_ready(void *arg, uint32_t events)
 
 static int queue(struct channel *channel, const void *data, size_t length, struct err *err)
 {
+	/* A guest that always leaves something unread must not make this grow by what it did read. */
+	if (channel->out_sent > channel->out_used / 2) {
+		memmove(channel->out, channel->out + channel->out_sent, channel->out_used - channel->out_sent);
+		channel->out_used -= channel->out_sent;
+		channel->out_sent = 0;
+	}
+
 	uint8_t *grown = realloc(channel->out, channel->out_used + length + 1);
 
 	if (!grown)

@@ -17,6 +17,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -282,6 +283,36 @@ static void test_relay_guest_that_does_not_read_is_given_up(void **state)
 	assert_true(n == 0 || errno == ECONNRESET);
 }
 
+static size_t allocated(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
+}
+
+/* Fixed: what the guest had read stayed allocated for as long as it had something left to read. */
+static void test_relay_guest_that_always_leaves_something_costs_no_more_than_that(void **state)
+{
+	enum { AHEAD = 12, QUESTIONS = 150, SIZE = 60000 };
+	struct fixture *f = *state;
+	static char large[SIZE];
+	uint8_t ignored[PROTO_HEADER_SIZE + SIZE];
+	size_t before = allocated();
+
+	need_port(f);
+	for (uint32_t asked = 0; asked < QUESTIONS; asked++) {
+		ask(f, asked, PROTO_LOOKUP_UDP, f->address, "a lot?");
+		struct sockaddr_in from = expect_datagram(f, "a lot?");
+		assert_true(sendto(f->udp, large, sizeof large, 0, (struct sockaddr *)&from, sizeof from) > 0);
+		loop_step(f->loop, 1000);
+		if (asked < AHEAD)
+			continue;
+		read_exactly(f->guest, ignored, sizeof ignored);
+		loop_step(f->loop, 0);
+	}
+	assert_in_range(allocated(), 0, before + 3 * AHEAD * SIZE);
+}
+
 static void test_relay_nonsense_ends_the_connection(void **state)
 {
 	struct fixture *f = *state;
@@ -307,6 +338,7 @@ int main(void)
 		TEST(test_relay_too_many_questions_are_answered_with_nothing),
 		TEST(test_relay_refused_question_is_answered_with_nothing),
 		TEST(test_relay_guest_that_does_not_read_is_given_up),
+		TEST(test_relay_guest_that_always_leaves_something_costs_no_more_than_that),
 		TEST(test_relay_nonsense_ends_the_connection),
 	};
 
