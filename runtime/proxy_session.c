@@ -529,6 +529,23 @@ static void receive_process(struct session *s, const uint8_t *payload, size_t le
 	happen(s, MADE);
 }
 
+/*
+ * What ended the process, whatever the guest says: an exit status, or a signal that ends processes. The proxy ends the
+ * same way, and a signal that stops it instead would keep it for good.
+ */
+static int plausible_status(uint32_t told)
+{
+	static const int harmless[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGCHLD, SIGURG, SIGWINCH };
+	int number = (int)(told & 0x7f);
+
+	if ((told & 0xff) == 0)
+		return (int)(told & 0xff00);
+	for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+		if (number == harmless[i])
+			return SIGKILL;
+	return number >= 1 && number <= SIGRTMAX ? number : SIGKILL;
+}
+
 static void receive_wait(struct session *s, const uint8_t *payload, size_t length)
 {
 	agent_WaitReply reply = agent_WaitReply_init_zero;
@@ -538,11 +555,7 @@ static void receive_wait(struct session *s, const uint8_t *payload, size_t lengt
 		broken(s, err.text);
 		return;
 	}
-	/* An exit status, or the number of a signal: nothing else ends a process, whatever the guest says. */
-	if ((reply.wait_status & 0xff) == 0)
-		s->wait_status = (int)(reply.wait_status & 0xff00);
-	else
-		s->wait_status = (int)(reply.wait_status & 0x7f);
+	s->wait_status = plausible_status(reply.wait_status);
 	s->process_gone = true;
 	s->out_of_memory = reply.oom_killed;
 	happen(s, PROCESS_GONE);

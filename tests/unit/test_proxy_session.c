@@ -364,6 +364,13 @@ static void test_proxy_ends_as_its_process_ends(void **state)
 		/* Numbers that no wait(2) gives are cut to ones it gives. */
 		{ 0xffff0000, 0 },
 		{ 0x80 | SIGTERM, SIGTERM },
+		/* Fixed: a signal that stops stopped the proxy; one that nobody has, or that does nothing, was success.
+		 */
+		{ SIGSTOP, SIGKILL },
+		{ SIGTTOU, SIGKILL },
+		{ SIGCHLD, SIGKILL },
+		{ 0x7f, SIGKILL },
+		{ 0x80, SIGKILL },
 	};
 
 	(void)state;
