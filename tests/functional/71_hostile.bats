@@ -16,5 +16,9 @@ seeds() {
 @test "chains that cycle and overlap, addresses beyond memory, queues that move, resets" { seeds queues 1500; }
 @test "FUSE requests that lie" { seeds fuse 1500; }
 @test "vsock packets that lie" { seeds vsock 1000; }
+# With a second processor, which rewrites what the devices are reading: whatever is fetched twice is not the same.
+@test "descriptors and indices that change while they are read" { seeds race-queues 1000; }
+@test "FUSE requests that change while they are read" { seeds race-fuse 1000; }
+@test "vsock headers that change while they are read" { seeds race-vsock 700; }
 @test "a storm of doorbells" { seeds storm 4000; }
 @test "a triple fault is named" { hostile triple-fault 1 1; }

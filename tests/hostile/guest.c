@@ -5,6 +5,9 @@
  * Command line: attack=NAME seed=N rounds=N. Whatever it does is made from the seed, so that a failure can be repeated.
  * It ends by powering off with status 42. It has no interrupts and no exception handlers: a fault of its own is a triple
  * fault, which the monitor names.
+ *
+ * The attacks whose names begin with race- need a second processor: while the first one attacks as usual, it rewrites
+ * what the devices are reading, so that a number that is fetched twice is not the same number. Those are not repeatable.
  */
 #include "common/sandbox_regs.h"
 
@@ -34,14 +37,19 @@ struct descriptor { uint64_t address; uint32_t length; uint16_t flags, next; };
 struct avail { uint16_t flags, index, ring[SIZE], event; };
 struct used { uint16_t flags, index; };
 
-static uint64_t random_state;
+/* One for each processor, which it knows itself by its stack: shared, two writers could leave a 0, which stays one. */
+static uint64_t random_states[2];
+static uint8_t second_stack[16384];
 
 static uint64_t random64(void)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
+	uint8_t here;
+	uint64_t offset = (uint64_t)&here - (uint64_t)second_stack, *state = &random_states[offset < sizeof second_stack];
+
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
 }
 
 static uint64_t below(uint64_t n) { return random64() % n; }
@@ -353,6 +361,156 @@ static void storm(uint64_t rounds)
 	}
 }
 
+/* --- the second processor -------------------------------------------------------------------------------------- */
+
+enum { TRAMPOLINE = 0x20000, TRAMPOLINE_SIZE = 256, LAPIC_SPURIOUS = 0xf0, LAPIC_ICR = 0x300 };
+enum { INIT_OTHERS = 0xc4500, START_OTHERS = 0xc4600 };
+#define LAPIC 0xfee00000ul
+
+static void (*volatile second_work)(void);
+static volatile bool second_runs;
+
+/* Changes it for a moment, or for good; what stands there is valid most of the time, and the rest is read beside it. */
+static void flip(uint64_t address, uint64_t value, unsigned width)
+{
+	uint64_t before = fetch(address, width);
+
+	store(address, value, width);
+	for (uint64_t i = below(64); i; i--)
+		__asm__ volatile("pause");
+	if (!one_in(16))
+		store(address, before, width);
+}
+
+/* Descriptors and what leads to them. */
+static void rewrite_queues(void)
+{
+	unsigned d = (unsigned)below(DEVICES), q = (unsigned)below(QUEUES);
+	uint64_t descriptor = (uint64_t)&descriptors_of(d, q)[below(SIZE)];
+
+	switch (below(6)) {
+	case 0: flip(descriptor, bad_address(), 8); break;
+	case 1: flip(descriptor + 8, bad_length(), 4); break;
+	case 2: flip(descriptor + 12, below(8), 2); break;
+	case 3: flip(descriptor + 14, random64(), 2); break;
+	case 4: flip((uint64_t)&avail_of(d, q)->ring[below(SIZE)], random64(), 2); break;
+	default: flip((uint64_t)&avail_of(d, q)->index, random64(), 2); break;
+	}
+}
+
+/* Headers of FUSE requests, their arguments, and names that become paths. */
+static void rewrite_fuse(void)
+{
+	uint64_t at = buffer(2 * below(SIZE / 2));
+
+	switch (below(6)) {
+	case 0: flip(at, bad_length(), 4); break;
+	case 1: flip(at + 4, 1 + below(53), 4); break;
+	case 2: flip(at + 16, below(8), 8); break;
+	case 3: flip(at + 40 + 8 * below(8), one_in(2) ? random64() : below(5), 8); break;
+	case 4: flip(at + 40 + below(48), one_in(2) ? '/' : '.', 1); break;
+	default: flip(at + 40 + below(48), 0x2e2e2f2e2e2f2e2eul, 8); break;
+	}
+}
+
+/* Headers of vsock packets: lengths, operations, credit, ports. */
+static void rewrite_vsock(void)
+{
+	static const uint8_t fields[] = { 16, 20, 24, 28, 32, 36, 40 };
+	uint64_t at = buffer(2 * below(SIZE / 2));
+
+	flip(at + fields[below(sizeof fields)], one_in(2) ? bad_length() : below(9), one_in(4) ? 2 : 4);
+}
+
+__attribute__((noreturn, used)) static void second_main(void)
+{
+	random_states[1] = ~random_states[0] | 1;
+	second_runs = true;
+	for (;;)
+		second_work();
+}
+
+/*
+ * Where a processor that was started begins: in real mode, from which one may go to 64-bit mode at once. The segments'
+ * and the pages' tables are the first processor's.
+ */
+__asm__(".pushsection .rodata\n"
+	".globl trampoline, trampoline_end, second_start, second_main\n"
+	"trampoline:\n"
+	".code16\n"
+	"	cli\n"
+	"	mov %cs, %ax\n"
+	"	mov %ax, %ds\n"
+	"	lgdtl (trampoline_tables - trampoline)\n"
+	"	mov $0x20, %eax\n" /* physical address extension */
+	"	mov %eax, %cr4\n"
+	"	mov (trampoline_pages - trampoline), %eax\n"
+	"	mov %eax, %cr3\n"
+	"	mov $0xc0000080, %ecx\n" /* EFER: long mode */
+	"	mov $0x100, %eax\n"
+	"	xor %edx, %edx\n"
+	"	wrmsr\n"
+	"	mov $0x80000011, %eax\n"
+	"	mov %eax, %cr0\n"
+	"	ljmpl $0x10, $second_start\n"
+	".balign 8\n"
+	"trampoline_tables: .quad 0, 0\n"
+	"trampoline_pages: .quad 0\n"
+	"trampoline_end:\n"
+	".code64\n"
+	".popsection\n"
+	"second_start:\n"
+	"	mov $0x18, %eax\n"
+	"	mov %eax, %ds\n"
+	"	mov %eax, %es\n"
+	"	mov %eax, %ss\n"
+	"	lea second_stack + 16384(%rip), %rsp\n"
+	"	call second_main\n");
+extern const uint8_t trampoline[], trampoline_tables[], trampoline_pages[], trampoline_end[];
+
+static void pause_for(uint64_t turns)
+{
+	while (turns--)
+		__asm__ volatile("pause");
+}
+
+static void start_second(void (*work)(void))
+{
+	uint8_t *copy = (uint8_t *)TRAMPOLINE;
+	uint64_t pages;
+
+	second_work = work;
+	for (uint64_t i = 0; trampoline + i < trampoline_end; i++)
+		copy[i] = trampoline[i];
+	__asm__ volatile("sgdt (%0)" : : "r"(copy + (trampoline_tables - trampoline)) : "memory");
+	__asm__ volatile("mov %%cr3, %0" : "=r"(pages));
+	store((uint64_t)copy + (uint64_t)(trampoline_pages - trampoline), pages, 8);
+	store(LAPIC + LAPIC_SPURIOUS, 0x1ff, 4);
+	store(LAPIC + LAPIC_ICR, INIT_OTHERS, 4);
+	pause_for(10000);
+	store(LAPIC + LAPIC_ICR, START_OTHERS | TRAMPOLINE >> 12, 4);
+	while (!second_runs)
+		__asm__ volatile("pause");
+}
+
+static void race_queues(uint64_t rounds)
+{
+	start_second(rewrite_queues);
+	queues(rounds);
+}
+
+static void race_fuse(uint64_t rounds)
+{
+	start_second(rewrite_fuse);
+	fuse(rounds);
+}
+
+static void race_vsock(uint64_t rounds)
+{
+	start_second(rewrite_vsock);
+	vsock(rounds);
+}
+
 static void triple_fault(uint64_t rounds)
 {
 	(void)rounds;
@@ -367,6 +525,7 @@ static const struct {
 } attacks[] = {
 	{ "registers", registers }, { "ports", ports }, { "queues", queues }, { "fuse", fuse },
 	{ "vsock", vsock },         { "storm", storm }, { "triple-fault", triple_fault },
+	{ "race-queues", race_queues }, { "race-fuse", race_fuse }, { "race-vsock", race_vsock },
 };
 
 /* What follows NAME= on the command line. */
@@ -416,7 +575,7 @@ void hostile_main(const uint8_t *boot_params)
 	uint64_t status = 1;
 
 	map_devices();
-	random_state = 0x9e3779b97f4a7c15 * (number(option(cmdline, "seed=")) + 1);
+	random_states[0] = 0x9e3779b97f4a7c15 * (number(option(cmdline, "seed=")) + 1);
 	for (unsigned i = 0; i < sizeof attacks / sizeof *attacks; i++)
 		if (is(option(cmdline, "attack="), attacks[i].name)) {
 			attacks[i].run(number(option(cmdline, "rounds=")));

@@ -245,6 +245,7 @@ def case_hostile(attack, seed, rounds):
     before = sorted(os.listdir(folder)), os.stat(os.path.join(folder, "secret"))
     neighbour = Monitor().wait_ready()
     m = Monitor(kernel=os.open("build/hostile-guest", os.O_RDONLY), share=os.open(inside, os.O_PATH),
+                vcpus=2 if attack.startswith("race-") else 1,
                 cmdline="attack=%s seed=%s rounds=%s" % (attack, seed, rounds))
     m.events.settimeout(0.2)
     waits = []
@@ -265,6 +266,7 @@ def case_hostile(attack, seed, rounds):
         assert end[0] == PANIC and "triple fault" in end[2], end
     else:
         assert end[:2] == (OFF, 42 | CLEAN << 8), end
+        m.events.settimeout(60)
         m.ends(0)
     assert neighbour.connect()
     neighbour.process.terminate()
