@@ -160,7 +160,7 @@ static void open_root(struct creation *c)
 		return;
 	c->root_fd = proxy_root_pack(&c->shares, &c->description.container, &why);
 	if (c->root_fd < 0)
-		log_debug("the proxy stays in this mount namespace: %s", why.text);
+		log_debug("the proxy has an empty root: %s", why.text);
 }
 
 /* Whose VM, and how large. */

@@ -47,10 +47,13 @@ bool last_words_exist(int dirfd)
 	return faccessat(dirfd, STATEDIR_END, F_OK, 0) == 0;
 }
 
-void last_words_write(int dirfd, const char *why)
+int last_words_open(int dirfd)
 {
-	auto_fd int fd = openat(dirfd, STATEDIR_END, O_WRONLY | O_APPEND | O_CLOEXEC);
+	return openat(dirfd, STATEDIR_END, O_WRONLY | O_APPEND | O_CLOEXEC);
+}
 
+void last_words_write(int fd, const char *why)
+{
 	if (fd >= 0 && write(fd, why, strlen(why)) < 0)
 		log_debug("%s: %s", STATEDIR_END, strerror(errno));
 }

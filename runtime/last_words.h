@@ -24,7 +24,9 @@ int last_words_open_log(const struct oci_config *config);
 /* Whether the directory's container is in a pod. */
 bool last_words_exist(int dirfd);
 
-void last_words_write(int dirfd, const char *why);
+/* The file itself, for who cannot write to the directory any more; -1: in no pod. */
+int last_words_open(int dirfd);
+void last_words_write(int fd, const char *why);
 
 /* One line without control characters. False: nobody has said anything. */
 bool last_words_read(int dirfd, char *out, size_t size);

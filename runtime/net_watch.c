@@ -4,6 +4,7 @@
 #include "runtime/control_client.h"
 #include "runtime/frame.h"
 #include "runtime/nameservers.h"
+#include "runtime/net_devices.h"
 #include "runtime/net_diff.h"
 #include "runtime/net_links.h"
 #include "runtime/net_tap.h"
@@ -491,13 +492,15 @@ static void started(void *arg, uint32_t events)
 
 static int open_all(struct net_watch *watch, struct err *err)
 {
-	watch->dev_fd = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	watch->dev_fd = net_devices_open(err);
+	if (watch->dev_fd < 0)
+		return -1;
 	watch->sockets_fd = nameservers_open_sockets();
 	watch->start_fd = vm_socket_bind(watch->settings.state_fd, VM_SOCKET_PROXY, err);
 	if (watch->start_fd < 0)
 		return -1;
 	watch->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (watch->dev_fd < 0 || watch->timer_fd < 0)
+	if (watch->timer_fd < 0)
 		return err_set_errno(err, "cannot watch the network");
 	watch->start_watch = loop_add_fd(watch->loop, watch->start_fd, EPOLLIN, started, watch);
 	watch->timer_watch = loop_add_fd(watch->loop, watch->timer_fd, EPOLLIN, settled, watch);

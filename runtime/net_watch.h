@@ -31,9 +31,9 @@ struct net_watch_settings {
 };
 
 /*
- * Opens whatever needs the host's mounts, which the proxy leaves later: what it keeps of them is /dev, for taps and
- * vhost-net, and the state directory, for sockets. The caller has one thread, and is in the container's network
- * namespace.
+ * Opens whatever needs the host's mounts, which the proxy leaves later: what it keeps of them are two devices
+ * (runtime/net_devices.h), and the state directory, for sockets. The caller has one thread, and is in the container's
+ * network namespace.
  */
 struct net_watch *net_watch_create(struct loop *loop, const struct net_watch_settings *settings, struct err *err);
 void net_watch_destroy(struct net_watch *watch); /* NULL is fine */

@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,20 +29,25 @@
 #define ROOM_BYTES (1ull << 20)
 enum { PATIENCE_MS = 5000, VALUE_MAX = 32 };
 
-int oom_report_open(void)
+void oom_report_open(struct oom_report *report)
 {
 	struct err ignored = ERR_INIT;
 	auto_fd int fd = host_cgroup_open_own(&ignored);
 
-	if (fd < 0 || faccessat(fd, "memory.max", W_OK, 0) < 0)
-		return -1;
-	return take_fd(&fd);
+	*report = OOM_REPORT_NONE;
+	if (fd < 0)
+		return;
+	report->max_fd = openat(fd, "memory.max", O_RDWR | O_CLOEXEC);
+	if (report->max_fd < 0)
+		return;
+	report->current_fd = openat(fd, "memory.current", O_RDONLY | O_CLOEXEC);
+	report->swap_fd = openat(fd, "memory.swap.max", O_RDWR | O_CLOEXEC);
+	report->group_fd = openat(fd, "memory.oom.group", O_RDWR | O_CLOEXEC);
 }
 
-static int read_value(int dirfd, const char *name, char out[VALUE_MAX])
+static int read_value(int fd, char out[VALUE_MAX])
 {
-	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, out, VALUE_MAX - 1);
+	ssize_t n = fd < 0 ? -1 : pread(fd, out, VALUE_MAX - 1, 0);
 
 	if (n < 0)
 		return -1;
@@ -48,11 +55,9 @@ static int read_value(int dirfd, const char *name, char out[VALUE_MAX])
 	return 0;
 }
 
-static int write_value(int dirfd, const char *name, const char *value)
+static int write_value(int fd, const char *value)
 {
-	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CLOEXEC);
-
-	return fd < 0 || write(fd, value, strlen(value)) < 0 ? -1 : 0;
+	return pwrite(fd, value, strlen(value), 0) < 0 ? -1 : 0;
 }
 
 /* Of all in the cgroup it has the most, and asks for more: it is who gets killed. */
@@ -69,25 +74,24 @@ static void __attribute__((noreturn)) be_victim(int go_fd)
 	_exit(1);
 }
 
-static void await(pid_t pid)
+static void await(pid_t pid, int pid_fd)
 {
-	auto_fd int pid_fd = pidfd_open(pid, 0);
 	struct pollfd ended = { .fd = pid_fd, .events = POLLIN };
 	int status = 0;
 
-	if (pid_fd < 0 || poll(&ended, 1, PATIENCE_MS) <= 0)
-		kill(pid, SIGKILL);
+	if (poll(&ended, 1, PATIENCE_MS) <= 0)
+		pidfd_send_signal(pid_fd, SIGKILL, NULL, 0);
 	if (waitpid(pid, &status, 0) == pid && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
 		log_debug("the host's cgroup does not count the container's end: its memory was not to be used up");
 }
 
-/* Names and values to be set meanwhile, and what they were. */
+/* Values to be set meanwhile, and what they were. */
 struct setting {
-	const char *name;
+	int fd;
 	char value[VALUE_MAX], before[VALUE_MAX];
 };
 
-static void use_up(int cgroup_fd, struct setting *settings, size_t count)
+static void use_up(const struct setting *settings, size_t count)
 {
 	int ends[2];
 
@@ -95,41 +99,43 @@ static void use_up(int cgroup_fd, struct setting *settings, size_t count)
 		return;
 	auto_fd int wait_fd = ends[0];
 	auto_fd int go_fd = ends[1];
-	pid_t pid = fork();
+	auto_fd int pid_fd = -1;
+	/* Not fork: the confined proxy may make such a child, and reach it through this descriptor, but no other. */
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD | CLONE_PIDFD, NULL, &pid_fd, NULL, NULL);
 	if (pid == 0)
 		be_victim(wait_fd);
 	bool is_set = pid > 0;
 	for (size_t i = 0; i < count && is_set; i++)
-		is_set = write_value(cgroup_fd, settings[i].name, settings[i].value) == 0 || errno == ENOENT;
+		is_set = settings[i].fd < 0 || write_value(settings[i].fd, settings[i].value) == 0;
 	if (is_set)
 		is_set = write(go_fd, "g", 1) == 1;
 	close_fd(&go_fd); /* the end of it, if it never began */
 	if (pid > 0)
-		await(pid);
+		await(pid, pid_fd);
 	if (!is_set)
 		log_debug("the host's cgroup does not count the container's end: %s", strerror(errno));
 }
 
-void oom_report(int cgroup_fd)
+void oom_report(const struct oom_report *report)
 {
 	struct setting settings[] = {
-		{ .name = "memory.oom.group", .value = "0" }, /* the victim alone */
-		{ .name = "memory.swap.max", .value = "0" },
-		{ .name = "memory.max" },
+		{ .fd = report->group_fd, .value = "0" }, /* the victim alone */
+		{ .fd = report->swap_fd, .value = "0" },
+		{ .fd = report->max_fd },
 	};
 	size_t count = sizeof settings / sizeof *settings;
 	char current[VALUE_MAX];
 
-	if (cgroup_fd < 0 || read_value(cgroup_fd, "memory.current", current) < 0)
+	if (report->max_fd < 0 || read_value(report->current_fd, current) < 0)
 		return;
 	snprintf(settings[count - 1].value, VALUE_MAX, "%llu", strtoull(current, NULL, 10) + ROOM_BYTES);
 	for (size_t i = 0; i < count; i++) {
-		if (read_value(cgroup_fd, settings[i].name, settings[i].before) < 0)
+		if (read_value(settings[i].fd, settings[i].before) < 0)
 			settings[i].before[0] = '\0';
 	}
-	use_up(cgroup_fd, settings, count);
+	use_up(settings, count);
 	for (size_t i = count; i-- > 0;) {
 		if (settings[i].before[0])
-			write_value(cgroup_fd, settings[i].name, settings[i].before);
+			write_value(settings[i].fd, settings[i].before);
 	}
 }

@@ -104,7 +104,11 @@ static void remove_record(const struct session_settings *settings)
 {
 	char name[256];
 
-	if (*settings->exec && (size_t)snprintf(name, sizeof name, "exec/%s", settings->exec) < sizeof name)
+	if (!*settings->exec)
+		return;
+	if (session_records_fd() >= 0)
+		unlinkat(session_records_fd(), settings->exec, 0);
+	else if ((size_t)snprintf(name, sizeof name, "exec/%s", settings->exec) < sizeof name)
 		unlinkat(settings->state_fd, name, 0);
 }
 
@@ -149,6 +153,7 @@ int main(int argc, char **argv)
 		.sync_fd = fd_of(&arguments.sync_fd),
 		.terminal_fd = fd_of(&arguments.terminal_fd),
 		.root_fd = fd_of(&arguments.root_fd),
+		.leaves_mounts = geteuid() == 0,
 		.last_words_fd = fd_of(&arguments.last_words_fd),
 		.preserved_fds = arguments.preserved_fds.given ? (int)arguments.preserved_fds.value : 0,
 		.watches_network = arguments.watch_network && monitor_count > 0,
@@ -160,11 +165,14 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	/* Now: the session leaves the host's mounts. */
-	int cgroup_fd = arguments.own_cgroup ? oom_report_open() : -1;
+	struct oom_report report_of_oom = OOM_REPORT_NONE;
+
+	if (arguments.own_cgroup)
+		oom_report_open(&report_of_oom);
 	int wait_status = session_run(&settings, &err);
 	remove_record(&settings);
 	if (wait_status >= 0 && session_was_out_of_memory())
-		oom_report(cgroup_fd);
+		oom_report(&report_of_oom);
 	if (wait_status < 0)
 		return 1;
 	end_like(wait_status);

@@ -136,20 +136,48 @@ static void attach_all(int root, int packed)
 	}
 }
 
+int proxy_root_detach(int dirfd, const char *name, bool read_only, struct err *err)
+{
+	struct mount_attr attr = {
+		.attr_set =
+			MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (read_only ? MOUNT_ATTR_RDONLY : 0),
+		.propagation = MS_PRIVATE,
+	};
+	auto_fd int fd = open_tree(dirfd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+		return err_set_errno(err, "cannot detach the state directory for the proxy");
+	return take_fd(&fd);
+}
+
+static int make_empty(struct err *err)
+{
+	auto_fd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	int fd = -1;
+
+	if (fs >= 0 && !fsconfig(fs, FSCONFIG_SET_STRING, "size", "4k", 0) &&
+	    !fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0) &&
+	    !fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0555", 0) && !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		fd = fsmount(fs, FSMOUNT_CLOEXEC,
+			     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	return fd >= 0 ? fd : err_set_errno(err, "cannot make an empty root for the proxy");
+}
+
 int proxy_root_enter(int *packed_fd, struct err *err)
 {
 	char path[PATH_MAX];
 	auto_fd int packed = take_fd(packed_fd);
-	auto_fd int root = receive_mount(packed, path);
+	auto_fd int root = packed < 0 ? make_empty(err) : receive_mount(packed, path);
 
 	if (root < 0)
-		return err_set(err, EPROTO, "no root for the proxy's mount namespace");
+		return packed < 0 ? -1 : err_set(err, EPROTO, "no root for the proxy's mount namespace");
 	/* Private, so that nothing done here is seen on the host. Any directory will do to attach the new root to. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_set_errno(err, "cannot make a mount namespace for the proxy");
 	if (move_mount(root, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(root) < 0)
 		return err_set_errno(err, "cannot mount the container's root for the proxy");
-	attach_all(root, packed);
+	if (packed >= 0)
+		attach_all(root, packed);
 	close_fd(&root);
 	if (syscall(SYS_pivot_root, ".", ".") == 0) {
 		/* The old root lies over the new one: with it go all mounts of the host. */

@@ -15,6 +15,8 @@
 
 #include "agent.pb.h"
 
+#include <stdbool.h>
+
 struct err;
 struct oci_shares;
 
@@ -25,8 +27,16 @@ struct oci_shares;
 int proxy_root_pack(const struct oci_shares *shares, const agent_Container *container, struct err *err);
 
 /*
+ * A mount of its own, mounted nowhere, of directory `name` beneath `dirfd` ("": itself): the way up ends there, where a
+ * mere descriptor of a directory leads to all of its file system, to other containers' sockets and the engines' own. To
+ * be called on the host's mounts. Returns its descriptor, -1 on failure.
+ */
+int proxy_root_detach(int dirfd, const char *name, bool read_only, struct err *err);
+
+/*
  * Leaves the host's mounts for good; packed_fd is closed. Nothing opens host paths after this. The container has been
- * built by then, and with it the places of its mounts; one that is missing or of another kind is left out.
+ * built by then, and with it the places of its mounts; one that is missing or of another kind is left out. With -1 for
+ * the descriptor (an exec's proxy, whom nobody asks for files) the root is empty.
  */
 int proxy_root_enter(int *packed_fd, struct err *err);
 

@@ -13,6 +13,7 @@
 #include "runtime/proxy_root.h"
 #include "runtime/proxy_stdio.h"
 #include "runtime/signals.h"
+#include "runtime/statedir.h"
 #include "runtime/sync.h"
 
 #include "common/auto.h"
@@ -32,6 +33,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 /* Bounds for what depends on the guest. Generous: a busy host is no reason to fail. */
@@ -110,6 +112,7 @@ struct session {
 	struct port_forward *ports; /* of a pod; NULL: none */
 	struct loop_watch *sync_watch, *signal_watch, *timer_watch;
 	int sync_fd, terminal_fd, terminal_size_fd, signal_fd, timer_fd;
+	int end_fd, records_fd; /* what is still to be written to in the state directory; -1: nothing */
 	bool got_go, handed_over, process_gone, out_of_memory, why_is_certain;
 	bool asked_where; /* the monitor says where the guest stands that did not start */
 	int wait_status;
@@ -350,18 +353,43 @@ static void send_size(struct session *s)
 		log_debug("resize: %s", err.text);
 }
 
+/*
+ * The state directory holds sockets that are still to be connected to, and records that commands of root will believe:
+ * the first work on a read-only mount as well. What is to be written is opened before.
+ */
+static int detach_state(struct session *s, struct err *err)
+{
+	int state_fd = s->settings->state_fd;
+
+	s->end_fd = last_words_open(state_fd);
+	if (*s->settings->exec) {
+		(void)mkdirat(state_fd, STATEDIR_EXEC, 0700); /* the command may be here before us, or after */
+		s->records_fd = proxy_root_detach(state_fd, STATEDIR_EXEC, false, err);
+		if (s->records_fd < 0)
+			return -1;
+	}
+	auto_fd int detached = proxy_root_detach(state_fd, "", true, err);
+	if (detached < 0)
+		return -1;
+	/* Under the number that everybody knows. */
+	return dup3(detached, state_fd, O_CLOEXEC) < 0 ? err_set_errno(err, "dup3") : 0;
+}
+
 static enum state hand_over(struct session *s)
 {
 	struct err err = ERR_INIT;
 	int root_fd = s->settings->root_fd;
 
-	/* The last path of the host was that of the sockets. Not going on is better than showing the host's files. */
-	if (root_fd >= 0 && proxy_root_enter(&root_fd, &err) < 0) {
+	/*
+	 * The last path of the host was that of the sockets. Not going on is better than showing the host's files.
+	 * Another user than root has no right to leave its mounts, and no more rights to files than before.
+	 */
+	if (s->settings->leaves_mounts && (detach_state(s, &err) < 0 || proxy_root_enter(&root_fd, &err) < 0)) {
 		set_why(s, err.text);
 		return give_up(s);
 	}
 	/* From here on a program of the container's may have a say in what the agent sends. */
-	if (proxy_confine(&err) < 0) {
+	if (proxy_confine(s->net, &err) < 0) {
 		set_why(s, err.text);
 		return give_up(s);
 	}
@@ -751,7 +779,7 @@ static int conclude(struct session *s)
 	}
 	tell_command(s, SYNC_LOST, 0, s->why);
 	if (s->settings->monitor)
-		last_words_write(s->settings->state_fd, s->why);
+		last_words_write(s->end_fd, s->why);
 	if (s->settings->last_words_fd >= 0)
 		dprintf(s->settings->last_words_fd, "the virtual machine was lost: %s\n", s->why);
 	if (!*s->settings->exec) /* the container's own proxy says it once for all */
@@ -762,6 +790,11 @@ static int conclude(struct session *s)
 
 /* A process has one session. */
 static struct session session;
+
+int session_records_fd(void)
+{
+	return session.records_fd;
+}
 
 bool session_was_out_of_memory(void)
 {
@@ -779,6 +812,8 @@ int session_run(const struct session_settings *settings, struct err *err)
 		.terminal_size_fd = -1,
 		.signal_fd = -1,
 		.timer_fd = -1,
+		.end_fd = -1,
+		.records_fd = -1,
 		.next_id = ID_SIGNAL,
 	};
 	if (begin(s, err) < 0) {

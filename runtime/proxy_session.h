@@ -31,7 +31,8 @@ struct session_settings {
 	int sync_fd;
 	int terminal_fd;         /* -1: plain streams */
 	int preserved_fds;       /* descriptors from 3 on, of the process */
-	int root_fd;             /* see runtime/proxy_root.h; -1: stays on the host's */
+	int root_fd;             /* see runtime/proxy_root.h; -1: an empty one */
+	bool leaves_mounts;      /* for that root; false: stays on the host's */
 	int last_words_fd;       /* gets the reason when the VM is lost, see runtime/last_words.h; -1: nobody asks */
 	struct monitor *monitor; /* NULL: an exec, or a member of a pod */
 	/* With a monitor: keep the VM's network like that of our namespace, see runtime/net_watch.h. */
@@ -42,7 +43,10 @@ struct session_settings {
 /* Runs to the end. Returns the status as wait(2) reports it, or -1 if the process never was (already reported). */
 int session_run(const struct session_settings *settings, struct err *err);
 
-/* Afterwards: whether the guest's kernel had killed of the container what used too much memory. */
+/* Afterwards: the directory of exec's records, where the state directory cannot be written to any more; else -1. */
+int session_records_fd(void);
+
+/* And whether the guest's kernel had killed of the container what used too much memory. */
 bool session_was_out_of_memory(void);
 
 #endif

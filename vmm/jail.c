@@ -111,7 +111,7 @@ int jail_give_up_rights(struct err *err)
 
 int jail_close_thread(enum jail_thread kind, struct err *err)
 {
-	struct sock_filter code[JAIL_FILTER_MAX];
+	struct sock_filter code[CALL_FILTER_MAX];
 	struct sock_fprog program = { .len = (unsigned short)jail_filter(kind, code), .filter = code };
 
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))

@@ -10,28 +10,12 @@
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <linux/vhost.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-
-#define ALLOW(name)                                        \
-	{                                                  \
-		.number = SYS_##name, .action = JAIL_ALLOW \
-	}
-#define ONE_OF(name, index, ...)                                                                            \
-	{                                                                                                   \
-		.number = SYS_##name, .action = JAIL_ONE_OF, .argument = (index), .values = { __VA_ARGS__ } \
-	}
-#define NONE_OF(name, index, bits)                                                                     \
-	{                                                                                              \
-		.number = SYS_##name, .action = JAIL_NONE_OF, .argument = (index), .values = {(bits) } \
-	}
-#define FAILS(name, code)                                                       \
-	{                                                                       \
-		.number = SYS_##name, .action = JAIL_ERRNO, .values = {(code) } \
-	}
 
 /* As pthread_create asks for it, and nothing else: a thread, never a process. */
 #define THREAD_FLAGS                                                                                       \
@@ -43,7 +27,17 @@
 	TUNSETOFFLOAD, VHOST_SET_FEATURES, VHOST_SET_MEM_TABLE, VHOST_SET_VRING_NUM, VHOST_SET_VRING_BASE, \
 		VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL, VHOST_NET_SET_BACKEND
 
-static const struct jail_rule common[] = {
+/* A sanitizer's runtime has calls of its own to make, and does without most of them. For tests only. */
+#ifdef SANITIZED
+#define OTHERWISE (SECCOMP_RET_ERRNO | ENOSYS)
+#else
+#define OTHERWISE SECCOMP_RET_KILL_PROCESS
+#endif
+
+static const struct call_rule common[] = {
+#ifdef SANITIZED
+	ALLOW(sigaltstack), /* in a build with a sanitizer, which insists: each thread's stack for signals */
+#endif
 	ALLOW(futex),                    /* locks and conditions between the threads */
 	ALLOW(write),                    /* eventfds that raise interrupts and wake threads; the log */
 	ALLOW(read),                     /* eventfds; the loop's signalfd; files */
@@ -70,7 +64,7 @@ static const struct jail_rule common[] = {
 	ALLOW(exit_group), /* the monitor's */
 };
 
-static const struct jail_rule loop[] = {
+static const struct call_rule loop[] = {
 	ALLOW(epoll_wait),  /* the loop itself */
 	ALLOW(epoll_pwait), /* the same, as some versions of libc spell it */
 	ALLOW(epoll_ctl),   /* descriptors come and go */
@@ -91,13 +85,13 @@ static const struct jail_rule loop[] = {
 	       VHOST_GET_FEATURES, NET_REQUESTS),
 };
 
-static const struct jail_rule vcpu[] = {
+static const struct call_rule vcpu[] = {
 	/* running the guest; its clock after a pause; what it was doing when it fell; a network device's start */
 	ONE_OF(ioctl, 1, KVM_RUN, KVM_IRQ_LINE, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS, NET_REQUESTS),
 	ALLOW(epoll_ctl), /* a device starts or stops watching what it serves */
 };
 
-static const struct jail_rule files[] = {
+static const struct call_rule files[] = {
 	ONE_OF(ioctl, 1, KVM_IRQ_LINE), /* interrupts */
 	ALLOW(epoll_wait),              /* for requests */
 	ALLOW(epoll_pwait),             /* the same */
@@ -130,22 +124,22 @@ static const struct jail_rule files[] = {
 	ALLOW(fdatasync),               /* FSYNC of data only */
 	ALLOW(syncfs),                  /* SYNCFS */
 	ALLOW(fstatfs),                 /* STATFS */
-	ALLOW(getxattr),                /* GETXATTR and the next three */
-	ALLOW(listxattr),
-	ALLOW(setxattr),
-	ALLOW(removexattr),
-	ALLOW(fcntl),    /* locks; the flags of an open file */
-	ALLOW(flock),    /* locks */
-	ALLOW(umask),    /* what is made is made with the guest's umask, */
-	ALLOW(setfsuid), /* user, */
-	ALLOW(setfsgid), /* group, */
-	ALLOW(capset),   /* and without CAP_FSETID where that clears set-id bits */
-	ALLOW(capget),   /* a further file thread: which it has */
-	ALLOW(geteuid),  /* and as whom it begins, */
-	ALLOW(getegid),
-	ALLOW(fchdir),                /* its working directory, where open files are found by number, */
-	ONE_OF(unshare, 0, CLONE_FS), /* which is its own, as its umask is */
-	ONE_OF(prctl, 0, PR_SET_NAME, PR_GET_SECUREBITS, PR_SET_SECUREBITS),
+	ALLOW(getxattr),                /* GETXATTR */
+	ALLOW(listxattr),               /* LISTXATTR */
+	ALLOW(setxattr),                /* SETXATTR */
+	ALLOW(removexattr),             /* REMOVEXATTR */
+	ALLOW(fcntl),                   /* locks; the flags of an open file */
+	ALLOW(flock),                   /* locks */
+	ALLOW(umask),                   /* what is made is made with the guest's umask, */
+	ALLOW(setfsuid),                /* user, */
+	ALLOW(setfsgid),                /* group, */
+	ALLOW(capset),                  /* and without CAP_FSETID where that clears set-id bits */
+	ALLOW(capget),                  /* a further file thread: which it has */
+	ALLOW(geteuid),                 /* and as whom it begins */
+	ALLOW(getegid),                 /* the same */
+	ALLOW(fchdir),                  /* its working directory, where open files are found by number, */
+	ONE_OF(unshare, 0, CLONE_FS),   /* which is its own, as its umask is */
+	ONE_OF(prctl, 0, PR_SET_NAME, PR_GET_SECUREBITS, PR_SET_SECUREBITS), /* a further thread's name and ids */
 	FAILS(clone3, ENOSYS),          /* its flags are out of a filter's sight; libc takes clone instead */
 	ONE_OF(clone, 0, THREAD_FLAGS), /* and this starts it */
 	ALLOW(set_robust_list),         /* as libc does in a new thread */
@@ -153,7 +147,7 @@ static const struct jail_rule files[] = {
 };
 
 /* Only where a template is made, of a guest that has seen nothing of a container. */
-static const struct jail_rule save[] = {
+static const struct call_rule save[] = {
 	/* what KVM knows of the VM and its vCPUs */
 	ONE_OF(ioctl, 1, KVM_GET_CLOCK, KVM_GET_IRQCHIP, KVM_GET_REGS, KVM_GET_SREGS, KVM_GET_XSAVE, KVM_GET_XSAVE2,
 	       KVM_GET_XCRS, KVM_GET_DEBUGREGS, KVM_GET_LAPIC, KVM_GET_MP_STATE, KVM_GET_VCPU_EVENTS, KVM_GET_MSRS),
@@ -161,15 +155,17 @@ static const struct jail_rule save[] = {
 	ALLOW(ftruncate), /* whose file is as large as it from the start */
 };
 
-#define RULES(table)                                \
-	{                                           \
-		table, sizeof table / sizeof *table \
-	}
-
-const struct jail_rules jail_common = RULES(common);
-const struct jail_rules jail_special[JAIL_THREADS] = {
-	[JAIL_LOOP] = RULES(loop),
-	[JAIL_VCPU] = RULES(vcpu),
-	[JAIL_FILES] = RULES(files),
-	[JAIL_SAVE] = RULES(save),
+const struct call_rules jail_common = CALL_RULES(common);
+const struct call_rules jail_special[JAIL_THREADS] = {
+	[JAIL_LOOP] = CALL_RULES(loop),
+	[JAIL_VCPU] = CALL_RULES(vcpu),
+	[JAIL_FILES] = CALL_RULES(files),
+	[JAIL_SAVE] = CALL_RULES(save),
 };
+
+unsigned jail_filter(enum jail_thread kind, struct sock_filter out[CALL_FILTER_MAX])
+{
+	const struct call_rules *const tables[] = { &jail_common, &jail_special[kind] };
+
+	return call_filter(tables, 2, OTHERWISE, out);
+}

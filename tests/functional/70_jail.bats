@@ -63,3 +63,47 @@ threads() {
 		esac
 	done
 }
+
+# What a process's descriptors of directories lead to, besides what lies in them: nothing. One line for each that does.
+ways_up() {
+	python3 - "$1" <<'PY'
+import os, stat, sys
+folder = "/proc/%s/fd/" % sys.argv[1]
+for fd in os.listdir(folder):
+    try:
+        here = os.stat(folder + fd)
+    except FileNotFoundError:
+        continue
+    if stat.S_ISDIR(here.st_mode):
+        up = os.stat(folder + fd + "/..")
+        if (up.st_dev, up.st_ino) != (here.st_dev, here.st_ino):
+            print(fd, os.readlink(folder + fd), "leads to", os.listdir(folder + fd + "/.."))
+PY
+}
+
+@test "no descriptor of a proxy leads to the host's files, its sockets, disks and cgroups" {
+	local proxy
+	proxy=$(cat "/run/bulkhead/$ID/pid" 2>/dev/null || bh state "$ID" | jq .pid)
+	bh exec -d --pid-file "$WORK/exec.pid" "$ID" /bin/sleep 1000
+	for proxy in "$proxy" "$(cat "$WORK/exec.pid")"; do
+		run ways_up "$proxy"
+		assert_equal "$output" ''
+		# The state directory: its sockets can be connected to, its records, which root's commands believe, not written.
+		run sh -c 'for fd in /proc/'"$proxy"'/fd/*; do [ -e "$fd/state.json" ] && echo >>"$fd/state.json"; done'
+		assert_output 'Read-only file system'
+		# Nor does a path: the root is the container's, or empty.
+		[ ! -e "/proc/$proxy/root/run/bulkhead" ] && [ ! -e "/proc/$proxy/root/src" ]
+		run sh -c 'for fd in /proc/'"$proxy"'/fd/*; do ls -d "$fd/sda" "$fd/mem" "$fd/cgroup.kill"; done 2>/dev/null'
+		assert_equal "$output" ''
+	done
+	bh exec "$ID" /bin/true
+	assert_equal "$(ls /run/bulkhead/"$ID"/exec | wc -l)" 1
+}
+
+@test "a proxy has no rights but those its network takes" {
+	local proxy
+	proxy=$(bh state "$ID" | jq .pid)
+	assert_equal "$(sed -n 's/^CapEff:[[:space:]]*//p' "/proc/$proxy/status")" 0000000000001000
+	bh exec -d --pid-file "$WORK/exec.pid" "$ID" /bin/sleep 1000
+	assert_equal "$(sed -n 's/^CapPrm:[[:space:]]*//p' "/proc/$(cat "$WORK/exec.pid")/status")" 0000000000000000
+}

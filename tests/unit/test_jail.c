@@ -216,28 +216,28 @@ static void test_jail_memory_works_in_all(void **state)
 /* A rule that is there twice, or an argument no call has, is a slip. */
 static void test_jail_rules_are_sound(void **state)
 {
-	struct sock_filter filter[JAIL_FILTER_MAX];
+	struct sock_filter filter[CALL_FILTER_MAX];
 
 	(void)state;
 	for (enum jail_thread kind = 0; kind < JAIL_THREADS; kind++) {
-		const struct jail_rules *special = &jail_special[kind];
+		const struct call_rules *special = &jail_special[kind];
 		size_t total = jail_common.count + special->count;
 
 		for (size_t i = 0; i < total; i++) {
-			const struct jail_rule *rule =
+			const struct call_rule *rule =
 				i < jail_common.count ? &jail_common.rules[i] : &special->rules[i - jail_common.count];
 
 			assert_true(rule->argument < 6);
-			assert_true(rule->action == JAIL_ALLOW || rule->values[0]);
+			assert_true(rule->action == CALL_ALLOW || rule->values[0]);
 			for (size_t j = i + 1; j < total; j++) {
-				const struct jail_rule *other = j < jail_common.count
+				const struct call_rule *other = j < jail_common.count
 									? &jail_common.rules[j]
 									: &special->rules[j - jail_common.count];
 
 				assert_int_not_equal(rule->number, other->number);
 			}
 		}
-		assert_true(jail_filter(kind, filter) <= JAIL_FILTER_MAX);
+		assert_true(jail_filter(kind, filter) <= CALL_FILTER_MAX);
 	}
 }
 

@@ -256,7 +256,7 @@ static void run_proxy(int sync_fd, int in, int out, bool with_monitor)
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		signal(WTERMSIG(status), SIG_DFL);
-		kill(getpid(), WTERMSIG(status));
+		raise(WTERMSIG(status)); /* the filter knows no kill */
 	}
 	_exit(WEXITSTATUS(status));
 }
