@@ -63,6 +63,52 @@ programs() { sha256sum "$(command -v bulkhead)" /usr/local/libexec/bulkhead/* /u
 	assert_equal "$(cat /proc/sys/kernel/core_pattern)" "$before"
 }
 
+@test "CVE-2025-52565: a console that is a link in the image does not lead the terminal elsewhere" {
+	local before root=$BUNDLE/rootfs
+	before=$(cat /proc/sys/kernel/core_pattern)
+	echo untouched >"$WORK/outside"
+	mkdir -p "$root/dev"
+	# The image's own /dev, with a console and terminals of its own making.
+	config 'del(.mounts[] | select(.destination | startswith("/dev"))) | .process.terminal = true'
+	config '.linux.maskedPaths = [] | .linux.readonlyPaths = []'
+	local target
+	for target in /proc/sys/kernel/core_pattern "../../../../../../../../../..$WORK/outside" /etc; do
+		rm -rf "$root/dev/console" "$root/dev/pts"
+		ln -s "$target" "$root/dev/console"
+		ln -s /proc "$root/dev/pts"
+		script 'echo "|/escaped %P" >/dev/console; tty; cat /proc/sys/kernel/core_pattern; ls /etc/passwd'
+		run timeout 60 script -qec "$BULKHEAD run --bundle $BUNDLE $ID" /dev/null </dev/null
+		echo "$target: $output"
+		bh delete --force "$ID" 2>/dev/null || true
+		assert_equal "$(cat /proc/sys/kernel/core_pattern)" "$before"
+		assert_equal "$(cat "$WORK/outside")" untouched
+		[ -f "$root/etc/passwd" ]
+	done
+}
+
+@test "CVE-2025-52881: what is written below /proc for a container goes to no file of the image's or the host's choice" {
+	local before root=$BUNDLE/rootfs
+	before=$(sysctl -n net.ipv4.ping_group_range; cat /proc/self/attr/exec 2>/dev/null)
+	echo untouched >"$WORK/outside"
+	rm -rf "$root/proc"
+	mkdir -p "$root/fake/sys/net/ipv4" "$root/fake/self/attr"
+	ln -s /fake "$root/proc"
+	ln -s "../../../../../../../../../..$WORK/outside" "$root/fake/sys/net/ipv4/ping_group_range"
+	ln -s "../../../../../../../../../..$WORK/outside" "$root/fake/self/attr/exec"
+	config '.linux.sysctl = {"net.ipv4.ping_group_range": "17 4711"} | .process.apparmorProfile = "unconfined"'
+	script 'cat /proc/sys/net/ipv4/ping_group_range; echo ran'
+	run_container
+	echo "$output"
+	assert_equal "$(cat "$WORK/outside")" untouched
+	# A tmpfs that the configuration has over /proc, with the same links in it by then: nothing there to write to.
+	rm "$root/proc"
+	mkdir "$root/proc"
+	config '(.mounts[] | select(.destination == "/proc")) |= {"destination": "/proc", "type": "tmpfs", "source": "tmpfs"}'
+	run_container
+	assert_equal "$(cat "$WORK/outside")" untouched
+	assert_equal "$(sysctl -n net.ipv4.ping_group_range; cat /proc/self/attr/exec 2>/dev/null)" "$before"
+}
+
 @test "a mount's place that becomes a symbolic link during create leads nowhere" {
 	local root=$BUNDLE/rootfs racer
 	mkdir "$WORK/outside" "$root/place"
