@@ -30,7 +30,8 @@ ALL_CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE -DPB_ENABLE_MALLOC $(CPPFLAGS)
 ALL_CFLAGS := -std=gnu11 $(WARN) -MMD -MP -ffile-prefix-map=$(CURDIR)=. $(CFLAGS) -fPIE -pthread $(if $(SAN),-fsanitize=$(SAN) -DSANITIZED -fno-omit-frame-pointer,$(HARDEN))
 ALL_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN) -pie,-static-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) -pthread $(LDFLAGS)
 NANOPB := -l:libprotobuf-nanopb.a
-RUNTIME_LIBS := -lseccomp -ljson-c -lcap $(NANOPB)
+# With a sanitizer the C library is shared, and nothing else: the test host has no other.
+RUNTIME_LIBS := $(if $(SAN),-l:libseccomp.a -l:libjson-c.a -l:libcap.a,-lseccomp -ljson-c -lcap) $(NANOPB)
 
 # What each program is made of. Objects of a folder are all its *.c, without the mains of others.
 GEN := $(B)/gen/agent.pb.h
@@ -45,7 +46,7 @@ LIBS := $(B)/libcommon.a $(B)/libvmm.a $(B)/liboci.a $(B)/libruntime.a
 PROGRAMS := $(B)/bulkhead $(B)/bulkhead-proxy $(B)/bulkhead-vmm $(B)/bulkhead-agent
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all documents rootfs kmod check check-kvm test demo bench fuzz install uninstall deb deps format format-check lint docs-check clean
+.PHONY: all documents rootfs kmod check check-kvm check-sanitized check-valgrind programs test demo bench fuzz fuzz-coverage install uninstall deb deps format format-check lint docs-check clean
 
 all: $(PROGRAMS) $(B)/cmdline documents
 
@@ -144,6 +145,10 @@ $(B)/hostile-guest: tests/hostile/guest.c common/sandbox_regs.h
 		-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fcf-protection=none -Wl,-Ttext-segment=0x1000000 \
 		-Wl,--build-id=none -Wl,-z,noexecstack $< -o $@
 
+# What the filters allow, for 73_calls.bats.
+$(B)/print-rules: tests/calls/print_rules.c $(B)/libruntime.a $(B)/libvmm.a $(B)/libcommon.a
+	$(call say,LD,$@)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) -o $@
+
 unit-tests: $(UNIT)
 $(B)/record_fuse: tests/fuzz/record_fuse.c $(B)/libvmm.a $(B)/libcommon.a
 	$(call say,LD,$@)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $^ -o $@
@@ -155,12 +160,25 @@ check-kvm:
 	$(Q)tests/run-all functional
 test:
 	$(Q)tests/run-all all
+# Not part of `make test`: containers by programs with sanitizers, and the verbs under valgrind, in the test host.
+SANITIZED_FILES ?= 10_run 20_files 60_network 71_hostile
+check-sanitized: all rootfs $(B)/testinit $(B)/hostile-guest
+	$(Q)$(MAKE) -s SAN=address,undefined programs
+	$(Q)tests/host/run --timeout 7200 -- tests/sanitized build-address-undefined $(SANITIZED_FILES)
+check-valgrind: all rootfs
+	$(Q)$(MAKE) -s B=build-valgrind ALL_LDFLAGS="-pie -pthread" RUNTIME_LIBS="-l:libseccomp.a -l:libjson-c.a -l:libcap.a $(NANOPB)" programs
+	$(Q)tests/host/run --timeout 3600 -- tests/valgrind-verbs build-valgrind
+programs: $(PROGRAMS)
 demo:
 	$(Q)tests/demo
 bench:
 	$(Q)tests/run-all bench
 fuzz: $(FUZZ)
 	$(Q)tests/fuzz/run $(or $(SECONDS),600) $(FUZZ)
+# What the targets reach, by llvm-cov: built apart, since it changes what is built.
+fuzz-coverage:
+	$(Q)$(MAKE) -s B=build-coverage FUZZ_FLAGS="-O1 -g -std=gnu11 -fprofile-instr-generate -fcoverage-mapping -pthread" fuzz-targets
+	$(Q)tests/fuzz/coverage $(or $(SECONDS),10) $(patsubst $(B)/%,build-coverage/%,$(FUZZ))
 deps:
 	$(Q)tools/install-deps build test host
 

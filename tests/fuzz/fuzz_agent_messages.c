@@ -6,6 +6,8 @@
  *
  * Input: frames, one after the other. Seeds: tests/fuzz/make-agent-seeds. Three mutations of four get their headers
  * mended, so that the fuzzer's time goes into payloads and not into guessing lengths.
+ *
+ * Covers: runtime/frame.c common/proto.c
  */
 #include "common/err.h"
 #include "common/proto.h"

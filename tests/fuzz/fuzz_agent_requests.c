@@ -5,6 +5,8 @@
  *
  * Input: frames, one after the other, as on the wire, so that the seeds of fuzz_agent_messages serve here, too. That
  * one is strict about headers; here any header is read as some request, so that the time goes into payloads.
+ *
+ * Covers: guest-agent/requests_check.c guest-agent/message.c
  */
 #include "common/err.h"
 #include "common/proto.h"

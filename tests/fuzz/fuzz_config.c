@@ -2,6 +2,9 @@
 /*
  * Any bytes as config.json: read, sized, described, compiled and freed. Nothing is shared or mounted; paths of the
  * document are only looked at with stat(2), below a bundle that does not exist or by absolute name.
+ *
+ * Covers: oci/config.c oci/process.c oci/mounts.c oci/resources.c oci/seccomp.c oci/seccomp_compile.c oci/devices.c
+ * oci/device_filter.c oci/describe.c oci/describe_mounts.c oci/vm_size.c oci/json.c
  */
 #include "oci/config.h"
 #include "oci/describe.h"

@@ -12,6 +12,8 @@
  *              bit 2: the length in the header is wrong; bits 4..7: which handle or node
  *     length (1), then that many bytes of arguments
  * An input of even size has a guest whose driver does without OPEN where it can.
+ *
+ * Covers: vmm/fs_*.c
  */
 #include "common/err.h"
 #include "common/log.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as /etc/bulkhead/bulkhead.json: refused with a reason that names the file, or numbers that fit together. */
+/*
+ * Any bytes as /etc/bulkhead/bulkhead.json: refused with a reason that names the file, or numbers that fit together.
+ *
+ * Covers: oci/host_config.c
+ */
 #include "oci/host_config.h"
 
 #include "tests/fuzz/json_mutator.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any file as a kernel and as an initramfs. What is accepted must lie inside the memory and not over each other. */
+/*
+ * Any file as a kernel and as an initramfs. What is accepted must lie inside the memory and not over each other.
+ *
+ * Covers: vmm/loader.c
+ */
 #include "common/err.h"
 #include "vmm/guest_memory.h"
 #include "vmm/loader.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as the process.json of exec: read, copied, described and freed. */
+/*
+ * Any bytes as the process.json of exec: read, copied, described and freed.
+ *
+ * Covers: oci/process.c oci/describe_process.c
+ */
 #include "oci/config.h"
 #include "oci/describe.h"
 #include "oci/json.h"

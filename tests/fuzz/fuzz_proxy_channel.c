@@ -5,6 +5,8 @@
  *
  * Input: pieces, each a length byte and as many bytes; the channel gets a turn after each. A piece of length 255 makes
  * the receiver destroy the channel at the next frame, one of 254 makes it take the descriptor.
+ *
+ * Covers: runtime/proxy_channel.c
  */
 #include "runtime/proxy_channel.h"
 

@@ -5,6 +5,8 @@
  *
  * Input: pieces, each a length byte and as many bytes; the relay gets a turn after each. Questions are counted by a
  * reader of our own; nobody listens at the allowed address, so that each is answered at once.
+ *
+ * Covers: runtime/resolver_relay.c
  */
 #include "runtime/nameservers.h"
 #include "runtime/resolver_relay.h"

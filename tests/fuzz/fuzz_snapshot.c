@@ -3,6 +3,8 @@
  * Any bytes as the state of a saved machine. A checksum that is wrong would stop nearly all of them, so half of the
  * inputs get a right one. What is accepted lies inside the file and inside the memory, and a device that takes it is as
  * safe as before.
+ *
+ * Covers: vmm/snapshot.c vmm/virtio_state.c
  */
 #include "common/err.h"
 #include "vmm/guest_memory.h"

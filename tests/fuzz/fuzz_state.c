@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a container's state file: refused with a reason, or read, shown, written and read again unchanged. */
+/*
+ * Any bytes as a container's state file: refused with a reason, or read, shown, written and read again unchanged.
+ *
+ * Covers: oci/store.c oci/state.c
+ */
 #include "oci/store.h"
 
 #include "tests/fuzz/json_mutator.h"

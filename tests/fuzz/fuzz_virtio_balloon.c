@@ -4,6 +4,8 @@
  * pages of the monitor's, right before and behind the guest's memory, stay as they are.
  *
  * Input: 12 bytes for each segment: address, length and what is done with it.
+ *
+ * Covers: vmm/virtio_balloon.c
  */
 #include "tests/unit/virtq_driver.h"
 #include "vmm/virtio_balloon.h"

@@ -2,6 +2,8 @@
 /*
  * Register traffic of a hostile driver against the transport and the entropy device, and writes to guest memory in
  * between. Input: a list of operations of 8 bytes: kind and width, a spare byte, offset (2), value (4).
+ *
+ * Covers: vmm/virtio_mmio.c vmm/virtio_rng.c
  */
 #include "common/err.h"
 #include "common/log.h"

@@ -3,6 +3,8 @@
  * A hostile guest and a busy wire around the network device. The input is a list of acts, each a byte that names it and
  * the bytes it takes (missing ones are zero). Beside what the sanitizers see: whatever reaches the wire has a header
  * that fits its packet.
+ *
+ * Covers: vmm/virtio_net.c vmm/net_header.c
  */
 #include "tests/unit/virtq_driver.h"
 

@@ -4,6 +4,8 @@
  * vmm/virtqueue.h; the sanitizers see the rest.
  *
  * Input: byte 0 the size and features, then the bytes of the guest's first 64 KiB from the descriptor table on.
+ *
+ * Covers: vmm/virtqueue.c
  */
 #include "tests/unit/virtq_driver.h"
 

@@ -4,6 +4,8 @@
  * names it and the bytes it takes (missing ones are zero). Packets are mostly of connections that exist, with one
  * thing wrong at a time; some are raw bytes. Beside what the sanitizers see: a packet to the guest is whole, the
  * guest's credit is respected where it was honest, and the number of connections is bounded.
+ *
+ * Covers: vmm/virtio_vsock.c vmm/vsock_conn.c vmm/vsock_packet.c
  */
 #include "tests/unit/virtq_driver.h"
 
