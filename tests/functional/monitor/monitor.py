@@ -43,7 +43,7 @@ class Monitor:
             initrd = os.open("build/initramfs", os.O_RDONLY)
         fds = {"kvm": kvm, "kernel": kernel, "initrd": initrd, "vsock": vsock.fileno(), "control": control.fileno(),
                "event": theirs.fileno()}
-        args = ["build/bulkhead-vmm", "--memory-mib", str(memory), "--vcpus", str(vcpus), "--cmdline", cmdline]
+        args = [os.environ.get("BULKHEAD_BUILD", "build") + "/bulkhead-vmm", "--memory-mib", str(memory), "--vcpus", str(vcpus), "--cmdline", cmdline]
         for name, fd in fds.items():
             args += ["--%s-fd" % name, str(fd)]
         if share is not None:
