@@ -6,6 +6,7 @@
 #include "runtime/agent_client.h"
 #include "runtime/command.h"
 #include "runtime/container.h"
+#include "runtime/plain_text.h"
 #include "runtime/exec_record.h"
 
 #include "common/err.h"
@@ -48,11 +49,11 @@ static void print_json(const struct container *container)
 }
 
 /* The guest's words: control characters must not reach the user's terminal. */
-static void print_command_line(const char *command)
+static void print_command_line(char *command)
 {
-	for (; command && *command; command++)
-		putchar((unsigned char)*command < 0x20 || *command == 0x7f ? '?' : *command);
-	putchar('\n');
+	if (command)
+		plain_text(command);
+	puts(command ? command : "");
 }
 
 static void print_header(void)

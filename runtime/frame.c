@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/frame.h"
 
+#include "runtime/plain_text.h"
+
 #include "common/err.h"
 #include "common/proto.h"
 
@@ -73,10 +75,7 @@ void frame_decode_error(const void *payload, size_t length, struct err *err)
 		return;
 	char *text = message.text;
 	if (text && *text) {
-		for (char *c = text; *c; c++) {
-			if ((unsigned char)*c < 0x20 || *c == 0x7f)
-				*c = '?';
-		}
+		plain_text(text);
 		err_set(err, (int)(message.code & 0xfff), "%s", text);
 	} else {
 		err_set(err, (int)(message.code & 0xfff), "the guest refused: %s",

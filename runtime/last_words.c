@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/last_words.h"
 
+#include "runtime/plain_text.h"
 #include "runtime/statedir.h"
 
 #include "common/auto.h"
@@ -65,10 +66,7 @@ bool last_words_read(int dirfd, char *out, size_t size)
 
 	if (n <= 0)
 		return false;
-	for (ssize_t i = 0; i < n; i++) {
-		if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)
-			out[i] = '?';
-	}
 	out[n] = '\0';
+	plain_text(out);
 	return true;
 }

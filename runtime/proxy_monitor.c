@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/proxy_monitor.h"
 
+#include "runtime/plain_text.h"
 #include "runtime/signals.h"
 
 #include "common/auto.h"
@@ -226,11 +227,12 @@ static void set_reason(struct monitor *monitor, const char *what, const char *te
 	for (; *text && at + 1 < sizeof monitor->reason; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		monitor->reason[at++] = c == '\n' ? ' ' : c < 0x20 || c == 0x7f ? '?' : (char)c;
+		monitor->reason[at++] = c == '\n' ? ' ' : (char)c;
 	}
 	while (at > 0 && monitor->reason[at - 1] == ' ')
 		at--;
 	monitor->reason[at] = '\0';
+	plain_text(monitor->reason);
 }
 
 static void handle_event(struct monitor *monitor, struct vmm_event *event)
