@@ -57,6 +57,7 @@ static int refuse_unknown(const struct oci_json *document, struct err *err)
 		"vhost_net",
 		"templates",
 		"allow_debug",
+		"selinux",
 		NULL,
 	};
 
@@ -126,7 +127,8 @@ static int parse_document(const struct oci_json *document, struct oci_host_confi
 	    parse_annotations(document, out, err) < 0 ||
 	    oci_json_bool(document, "vhost_net", &out->vhost_net, err) < 0 ||
 	    oci_json_bool(document, "templates", &out->templates, err) < 0 ||
-	    oci_json_bool(document, "allow_debug", &out->allow_debug, err) < 0)
+	    oci_json_bool(document, "allow_debug", &out->allow_debug, err) < 0 ||
+	    oci_json_bool(document, "selinux", &out->selinux, err) < 0)
 		return -1;
 	int found = oci_name_parse(document, "log_level", levels, &level, err);
 	out->log_level = (enum log_level)level;

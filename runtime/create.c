@@ -15,6 +15,7 @@
 #include "runtime/preserved_fds.h"
 #include "runtime/proxy_root.h"
 #include "runtime/run_hooks.h"
+#include "runtime/selinux.h"
 #include "runtime/start_proxy.h"
 #include "runtime/statedir.h"
 #include "runtime/trace.h"
@@ -60,6 +61,7 @@ struct creation {
 	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd, last_words_fd;
 	int preserved_fds; /* how many */
 	bool new_network;
+	char *selinux_label; /* of the monitor; NULL: none */
 };
 
 static int check_terminal(const struct create_request *request, struct err *err)
@@ -163,6 +165,21 @@ static void open_root(struct creation *c)
 		log_debug("the proxy has an empty root: %s", why.text);
 }
 
+/* An administrator who asked for it is told where it cannot be had. */
+static int choose_label(struct creation *c, struct err *err)
+{
+	const char *label = c->request->config->process.selinux_label;
+
+	if (!c->host->selinux || !label || !*label)
+		return 0;
+	if (!selinux_is_on()) {
+		log_warn("process.selinuxLabel: this host has no SELinux, ignored");
+		return 0;
+	}
+	c->selinux_label = selinux_monitor_label(label, err);
+	return c->selinux_label ? 0 : -1;
+}
+
 /* Whose VM, and how large. */
 static int choose_machine(struct creation *c, struct err *err)
 {
@@ -170,7 +187,8 @@ static int choose_machine(struct creation *c, struct err *err)
 	struct oci_pod_size pod_size;
 	struct oci_vm_size size;
 
-	if (oci_vm_size(config, c->host, &size, err) < 0 || pod_open(&c->pod, c->request->globals, config, err) < 0)
+	if (choose_label(c, err) < 0 || oci_vm_size(config, c->host, &size, err) < 0 ||
+	    pod_open(&c->pod, c->request->globals, config, err) < 0)
 		return -1;
 	c->launch.memory_mib = size.memory_mib;
 	c->launch.vcpus = size.vcpus;
@@ -288,6 +306,7 @@ static int start(struct creation *c, struct err *err)
 		.watches_network = !c->pod.joins && (c->network_fd >= 0 || c->new_network),
 		.use_vhost = c->host->vhost_net,
 		.resolv_fd = c->resolv_fd,
+		.selinux_label = c->selinux_label,
 		.has_oom_score_adj = request->config->process.has_oom_score_adj,
 		.oom_score_adj = request->config->process.oom_score_adj,
 	};
@@ -400,6 +419,7 @@ static void creation_close(struct creation *c)
 	close_fd(&c->root_fd);
 	close_fd(&c->resolv_fd);
 	close_fd(&c->last_words_fd);
+	free(c->selinux_label);
 }
 
 int create_container(const struct create_request *request, struct created *created, struct err *err)

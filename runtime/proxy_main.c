@@ -3,7 +3,7 @@
  * proxy_main.c - bulkhead-proxy: the host process that stands for one process of a container.
  *
  * bulkhead-proxy --container ID [--exec ID] --state-fd N --request-fd N --sync-fd N [--terminal-fd N] [--log-fd N]
- *                [--root-fd N] [--last-words-fd N] [--preserved-fds COUNT]
+ *                [--root-fd N] [--last-words-fd N] [--preserved-fds COUNT] [--selinux-label CONTEXT]
  *                [--watch-network [--vhost-net] [--resolv-fd N]] [--own-cgroup] [--log-format json] [--debug]
  *                [-- MONITOR ARGUMENT...]
  *
@@ -33,7 +33,7 @@
 #include <unistd.h>
 
 struct arguments {
-	const char *container, *exec, *log_format;
+	const char *container, *exec, *log_format, *selinux_label;
 	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd, root_fd, resolv_fd, preserved_fds;
 	struct option_number last_words_fd;
 	bool debug, watch_network, vhost_net, own_cgroup;
@@ -48,6 +48,7 @@ static const struct option options[] = {
 	{ "container", 0, OPTION_TEXT, offsetof(struct arguments, container), "ID", "" },
 	{ "exec", 0, OPTION_TEXT, offsetof(struct arguments, exec), "ID", "" },
 	{ "log-format", 0, OPTION_TEXT, offsetof(struct arguments, log_format), "json", "" },
+	{ "selinux-label", 0, OPTION_TEXT, offsetof(struct arguments, selinux_label), "CONTEXT", "" },
 	{ "debug", 0, OPTION_FLAG, offsetof(struct arguments, debug), NULL, "" },
 	FD_OPTION("state-fd", state_fd),
 	FD_OPTION("request-fd", request_fd),
@@ -112,7 +113,8 @@ static void remove_record(const struct session_settings *settings)
 		unlinkat(settings->state_fd, name, 0);
 }
 
-static int start_monitor(char **arguments, struct session_settings *settings, int log_fd, struct err *err)
+static int start_monitor(char **arguments, struct session_settings *settings, int log_fd, const char *selinux_label,
+			 struct err *err)
 {
 	int keep[8 + PROTO_MORE_STREAMS_MAX] = {
 		settings->state_fd, settings->request_fd, settings->sync_fd,      settings->terminal_fd, log_fd,
@@ -122,7 +124,7 @@ static int start_monitor(char **arguments, struct session_settings *settings, in
 
 	for (int i = 0; i < settings->preserved_fds; i++)
 		keep[count++] = 3 + i;
-	settings->monitor = monitor_start(arguments, keep, count, log_fd, err);
+	settings->monitor = monitor_start(arguments, keep, count, log_fd, selinux_label, err);
 	return settings->monitor ? 0 : -1;
 }
 
@@ -160,7 +162,8 @@ int main(int argc, char **argv)
 		.use_vhost = arguments.vhost_net,
 		.resolv_fd = fd_of(&arguments.resolv_fd),
 	};
-	if (monitor_count > 0 && start_monitor(monitor, &settings, fd_of(&arguments.log_fd), &err) < 0) {
+	if (monitor_count > 0 &&
+	    start_monitor(monitor, &settings, fd_of(&arguments.log_fd), arguments.selinux_label, &err) < 0) {
 		report(settings.sync_fd, &err);
 		return 1;
 	}

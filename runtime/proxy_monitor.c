@@ -2,6 +2,7 @@
 #include "runtime/proxy_monitor.h"
 
 #include "runtime/plain_text.h"
+#include "runtime/selinux.h"
 #include "runtime/signals.h"
 
 #include "common/auto.h"
@@ -87,8 +88,9 @@ static void __attribute__((noreturn)) fail(int event_fd, const char *what, const
 	_exit(127);
 }
 
-static void run_monitor(char **arguments, int event_fd, uid_t uid, gid_t gid)
+static void run_monitor(char **arguments, int event_fd, uid_t uid, gid_t gid, const char *label)
 {
+	struct err err = ERR_INIT;
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	/* A parent that died before this sends nothing; the monitor looks whether it is there. */
@@ -102,6 +104,10 @@ static void run_monitor(char **arguments, int event_fd, uid_t uid, gid_t gid)
 	if (uid != 0 && take_jail_rights(uid, gid) < 0)
 		fail(event_fd, "cannot make a user namespace for the monitor's jail", "");
 	signal_reset_all();
+	if (label && selinux_set_exec(SELINUX_EXEC_FILE, label, &err) < 0) {
+		errno = err.code;
+		fail(event_fd, err.text, "");
+	}
 	execv(arguments[0], arguments);
 	fail(event_fd, "cannot run the monitor ", arguments[0]);
 }
@@ -148,7 +154,7 @@ static char **add_event_fd(char **arguments, int event_fd)
 	return all;
 }
 
-static pid_t fork_monitor(char **arguments, int event_fd, struct err *err)
+static pid_t fork_monitor(char **arguments, int event_fd, const char *label, struct err *err)
 {
 	auto_free char **all = add_event_fd(arguments, event_fd);
 
@@ -163,7 +169,7 @@ static pid_t fork_monitor(char **arguments, int event_fd, struct err *err)
 	pid_t pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
 
 	if (pid == 0)
-		run_monitor(all, event_fd, uid, gid);
+		run_monitor(all, event_fd, uid, gid, label);
 	if (pid < 0 && uid != 0)
 		return err_set_errno(err, "cannot start the monitor in a user namespace, which a user other than root "
 					  "needs for its jail");
@@ -171,7 +177,7 @@ static pid_t fork_monitor(char **arguments, int event_fd, struct err *err)
 }
 
 static int start(struct monitor *monitor, char **arguments, const int *keep, size_t keep_count, int shared_fd,
-		 struct err *err)
+		 const char *label, struct err *err)
 {
 	int pair[2], kept[KEPT_MAX];
 
@@ -186,7 +192,7 @@ static int start(struct monitor *monitor, char **arguments, const int *keep, siz
 		if (keep[i] > 2 && keep[i] != shared_fd)
 			fcntl(keep[i], F_SETFD, FD_CLOEXEC);
 	}
-	monitor->pid = fork_monitor(arguments, monitor_end, err);
+	monitor->pid = fork_monitor(arguments, monitor_end, label, err);
 	if (monitor->pid < 0)
 		return -1;
 	close_fd(&monitor_end);
@@ -199,7 +205,8 @@ static int start(struct monitor *monitor, char **arguments, const int *keep, siz
 	return 0;
 }
 
-struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, int shared_fd, struct err *err)
+struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, int shared_fd, const char *label,
+			      struct err *err)
 {
 	struct monitor *monitor = calloc(1, sizeof *monitor);
 
@@ -209,7 +216,7 @@ struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_cou
 	}
 	monitor->pid_fd = monitor->event_fd = -1;
 	snprintf(monitor->reason, sizeof monitor->reason, "%s", no_reason);
-	if (start(monitor, arguments, keep, keep_count, shared_fd, err) == 0)
+	if (start(monitor, arguments, keep, keep_count, shared_fd, label, err) == 0)
 		return monitor;
 	/* The proxy exits next, and a monitor that was started dies with it. */
 	close_fd(&monitor->pid_fd);

@@ -76,6 +76,10 @@ static void build(const struct start_proxy *start, int sync_fd, struct arguments
 	}
 	if (globals->debug)
 		add(a, "--debug");
+	if (start->monitor_arguments && start->selinux_label) {
+		add(a, "--selinux-label");
+		add(a, start->selinux_label);
+	}
 	if (start->monitor_arguments) {
 		add(a, "--");
 		for (char **argument = start->monitor_arguments; *argument; argument++)

@@ -18,7 +18,8 @@ struct start_proxy {
 	const struct globals *globals;
 	const char *program;
 	const char *container;
-	const char *exec; /* NULL: the container's first process */
+	const char *selinux_label; /* with a monitor: its context; NULL: none */
+	const char *exec;          /* NULL: the container's first process */
 	int state_fd, request_fd;
 	int terminal_fd;   /* the slave, -1: none */
 	int log_fd;        /* where the proxy logs */

@@ -107,3 +107,14 @@ PY
 	bh exec -d --pid-file "$WORK/exec.pid" "$ID" /bin/sleep 1000
 	assert_equal "$(sed -n 's/^CapPrm:[[:space:]]*//p' "/proc/$(cat "$WORK/exec.pid")/status")" 0000000000000000
 }
+
+@test "an SELinux context that was asked for is told of where the host has no SELinux" {
+	[ ! -e /sys/fs/selinux/enforce ] || skip "this host has SELinux"
+	mkdir -p /etc/bulkhead
+	echo '{ "selinux": true }' >/etc/bulkhead/bulkhead.json
+	config '.process.args = ["/bin/true"] | .process.selinuxLabel = "system_u:system_r:container_t:s0:c1,c2"'
+	run bh run --bundle "$BUNDLE" "$ID-2"
+	rm /etc/bulkhead/bulkhead.json
+	assert_status 0
+	assert_one_line 'process.selinuxLabel: this host has no SELinux, ignored'
+}

@@ -356,7 +356,7 @@ static void host_config_members_are_read(void **state)
 		load_host("{\"kernel\": \"/k\", \"initrd\": \"/i\", \"cmdline\": \"quiet\","
 			  "\"default_memory_mib\": 256, \"max_memory_mib\": 1024, \"reserve_memory_mib\": 32,"
 			  "\"default_vcpus\": 2, \"max_vcpus\": 4, \"allowed_annotations\": [\"io.bulkhead.vcpus\"],"
-			  "\"log_level\": \"debug\", \"vhost_net\": false, \"allow_debug\": true}",
+			  "\"log_level\": \"debug\", \"vhost_net\": false, \"allow_debug\": true, \"selinux\": true}",
 			  &host, &err),
 		0);
 	assert_string_equal(host->kernel, "/k");
@@ -369,7 +369,7 @@ static void host_config_members_are_read(void **state)
 	assert_int_equal(host->max_vcpus, 4);
 	assert_int_equal(host->allowed_annotations.count, 1);
 	assert_int_equal(host->log_level, LOG_DEBUG);
-	assert_true(host->allow_debug && !host->vhost_net);
+	assert_true(host->allow_debug && host->selinux && !host->vhost_net);
 	oci_host_config_destroy(host);
 }
 

@@ -244,7 +244,7 @@ static void run_proxy(int sync_fd, int in, int out, bool with_monitor)
 	if (with_monitor) {
 		int keep[] = { state_fd, request_fd, sync_fd };
 
-		settings.monitor = monitor_start(monitor, keep, 3, -1, &err);
+		settings.monitor = monitor_start(monitor, keep, 3, -1, NULL, &err);
 		must(settings.monitor != NULL);
 	}
 	int status = session_run(&settings, &err);
