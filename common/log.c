@@ -175,10 +175,11 @@ bool log_limit_allows(struct log_limit *limit, unsigned burst)
 		limit->second = now.tv_sec;
 		limit->seen = 0;
 	}
-	if (limit->seen >= burst) {
+	if (limit->seen >= burst || limit->allowed >= (unsigned long)burst * LOG_LIMIT_BURSTS) {
 		limit->dropped++;
 		return false;
 	}
 	limit->seen++;
+	limit->allowed++;
 	return true;
 }

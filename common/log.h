@@ -36,12 +36,16 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_guest(enum log_level level, const char *what, const void *text, size_t length);
 
 /*
- * For complaints the guest can provoke at will: true at most `burst` times a second for this counter, so that a
- * flood costs no disk. Zero-initialise the struct. Not thread-safe: one per device and thread.
+ * For complaints the guest can provoke at will: true at most `burst` times a second for this counter, and
+ * LOG_LIMIT_BURSTS times that in all: the log is a file in memory, as /run is, and a guest has weeks. Zero-initialise
+ * the struct. Not thread-safe: one per device and thread.
  */
+enum { LOG_LIMIT_BURSTS = 400 };
+
 struct log_limit {
 	long second;
 	unsigned seen;
+	unsigned long allowed;
 	unsigned long dropped;
 };
 bool log_limit_allows(struct log_limit *limit, unsigned burst);

@@ -229,6 +229,21 @@ static void test_log_limit_stops_a_flood(void **state)
 	assert_true(log_limit_allows(&limit, 5));
 }
 
+/* Fixed: a line a second is 10 MB of the host's memory in a day. */
+static void test_log_limit_stops_a_trickle(void **state)
+{
+	struct log_limit limit = { 0 };
+	unsigned allowed = 0;
+
+	(void)state;
+	for (unsigned second = 0; second < 10000; second++) {
+		limit.second = 0; /* long ago */
+		for (unsigned i = 0; i < 3; i++)
+			allowed += log_limit_allows(&limit, 2);
+	}
+	assert_int_equal(allowed, 2 * LOG_LIMIT_BURSTS);
+}
+
 static void test_log_level_has_a_name_and_back(void **state)
 {
 	enum log_level level = LOG_ERROR;
@@ -259,6 +274,7 @@ int main(void)
 		TEST(test_log_guest_text_is_limited),
 		TEST(test_log_guest_text_as_json_is_json),
 		TEST(test_log_limit_stops_a_flood),
+		TEST(test_log_limit_stops_a_trickle),
 		TEST(test_log_level_has_a_name_and_back),
 	};
 
