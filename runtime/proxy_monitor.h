@@ -22,8 +22,8 @@ struct monitor_callbacks {
 
 /*
  * `arguments` begin with the program and end with NULL. Closes every descriptor above 2 that is not in `keep`; so it
- * runs before anything else is opened. The monitor gets none of `keep` but `shared_fd` (the log), which may be -1. It runs
- * in the SELinux context `label`, if that is not NULL.
+ * runs before anything else is opened. The monitor gets none of `keep` but `shared_fd` (the log), which may be -1. It
+ * runs in the SELinux context `label`, if that is not NULL.
  */
 struct monitor *monitor_start(char **arguments, const int *keep, size_t keep_count, int shared_fd, const char *label,
 			      struct err *err);
