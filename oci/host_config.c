@@ -35,6 +35,7 @@ static struct oci_host_config *make_defaults(void)
 	config->max_memory_mib = UINT32_MAX;
 	config->vhost_net = true;
 	config->log_level = LOG_INFO;
+	config->templates = true;
 	if (sysinfo(&info) == 0 && (uint64_t)info.totalram * info.mem_unit >> 20 < UINT32_MAX)
 		config->max_memory_mib = (uint32_t)((uint64_t)info.totalram * info.mem_unit >> 20);
 	return config;

@@ -6,7 +6,7 @@
  *       "default_memory_mib": 512, "max_memory_mib": 65536, "reserve_memory_mib": 64,
  *       "default_vcpus": 1, "max_vcpus": 8,
  *       "allowed_annotations": ["io.bulkhead.memory-mib", "io.bulkhead.vcpus"], "log_level": "info",
- *       "vhost_net": true, "templates": false, "allow_debug": false, "selinux": false }
+ *       "vhost_net": true, "templates": true, "allow_debug": false, "selinux": false }
  *
  * Every member is optional. An unknown one is refused: a spelling mistake here must not go unnoticed.
  */

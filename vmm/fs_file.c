@@ -27,20 +27,11 @@ static bool has_capability(const struct fs_worker *worker, unsigned capability)
 bool fs_files_need_no_open(const struct fs_request *request)
 {
 	struct fs_server *server = request->server;
-	bool plain = server->caching.keep_data;
 
 	/* A file stays readable for who has opened it, whatever becomes of its mode. Without these it would not. */
 	if (!has_capability(request->worker, CAP_DAC_OVERRIDE) || !has_capability(request->worker, CAP_DAC_READ_SEARCH))
 		return false;
-	for (unsigned slot = 0; plain; slot++) {
-		struct fs_share *share = fs_shares_at(&server->shares, &slot);
-
-		if (!share)
-			break;
-		plain = share->plain_open;
-		fs_share_put(share);
-	}
-	return plain;
+	return server->caching.keep_data && fs_shares_open_plainly(&server->shares);
 }
 
 static int open_anew(struct fs_server *server, const struct fs_node *node, uint32_t flags)

@@ -185,3 +185,18 @@ struct fs_share *fs_shares_at(struct fs_shares *shares, unsigned *slot)
 	pthread_mutex_unlock(&shares->lock);
 	return share;
 }
+
+bool fs_shares_open_plainly(struct fs_shares *shares)
+{
+	bool plain = true;
+
+	for (unsigned slot = 0; plain; slot++) {
+		struct fs_share *share = fs_shares_at(shares, &slot);
+
+		if (!share)
+			break;
+		plain = share->plain_open;
+		fs_share_put(share);
+	}
+	return plain;
+}

@@ -50,6 +50,9 @@ int fs_shares_remove(struct fs_shares *shares, const char *name, struct err *err
 struct fs_share *fs_shares_find(struct fs_shares *shares, const char *name);
 struct fs_share *fs_shares_at(struct fs_shares *shares, unsigned *slot);
 
+/* Whether it makes a difference on none of their file systems when a file is opened. */
+bool fs_shares_open_plainly(struct fs_shares *shares);
+
 struct fs_share *fs_share_get(struct fs_share *share); /* one more reference; NULL is fine for both */
 void fs_share_put(struct fs_share *share);
 

@@ -29,6 +29,7 @@
 #define KICK_SIGNAL SIGUSR1
 
 enum { STACK_SIZE = 128 << 10, PAUSE_SECONDS = 5 };
+enum { MSR_TSC = 0x10, MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_DEFAULT = 0x2ff };
 
 enum wanted { WANT_RUN, WANT_PAUSE, WANT_STOP };
 
@@ -71,20 +72,47 @@ static void leave_guest(int signal)
 
 /* --- making ------------------------------------------------------------------------------------------------ */
 
+static bool set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
+{
+	const struct kvm_msr_entry entry = { .index = index, .data = value };
+	_Alignas(struct kvm_msrs) uint8_t buffer[sizeof(struct kvm_msrs) + sizeof entry];
+	struct kvm_msrs *msrs = (void *)buffer;
+
+	*msrs = (struct kvm_msrs){ .nmsrs = 1 };
+	memcpy(msrs->entries, &entry, sizeof entry);
+	return ioctl(vcpu->fd, KVM_SET_MSRS, msrs) == 1;
+}
+
 /* What firmware would have set; the kernel switches fast strings off for an Intel processor that has this bit clear. */
 static void set_msrs(struct vcpu *vcpu)
 {
-	const struct kvm_msr_entry entries[] = {
-		{ .index = 0x2ff, .data = 1 << 11 | 6 }, /* MTRR default: enabled, write-back */
-		{ .index = 0x1a0, .data = 1 },           /* MISC_ENABLE: fast strings; Intel only, so it is last */
-	};
-	_Alignas(struct kvm_msrs) uint8_t buffer[sizeof(struct kvm_msrs) + sizeof entries];
-	struct kvm_msrs *msrs = (void *)buffer;
-
-	*msrs = (struct kvm_msrs){ .nmsrs = sizeof entries / sizeof *entries };
-	memcpy(msrs->entries, entries, sizeof entries);
-	if (ioctl(vcpu->fd, KVM_SET_MSRS, msrs) < 1)
+	if (!set_msr(vcpu, MSR_MTRR_DEFAULT, 1 << 11 | 6)) /* enabled, write-back */
 		log_debug("vCPU %u: KVM takes no memory type", vcpu->index);
+	set_msr(vcpu, MSR_MISC_ENABLE, 1); /* fast strings; Intel only */
+}
+
+/*
+ * KVM gives a vCPU the time stamp counter's rate as it knew it when its module was loaded, unless the processor says
+ * that it is constant. Where the kernel has measured it better since, and finds it quicker by more than 250 ppm, KVM
+ * would have to slow the guest's counter down. If the processor can't, it fails, but goes on with a counter that stands
+ * still in its own reckoning, while the guest reads the host's: a guest's timers are late by the host's age then. (In
+ * our test host that was one boot in some dozens, and every VM of it.) The guest gets the rate that there is.
+ */
+static void set_tsc_rates(struct vcpus *all)
+{
+	bool changed[VCPUS_MAX] = { false };
+
+	for (unsigned i = 0; i < all->count; i++) {
+		int before = ioctl(all->vcpus[i].fd, KVM_GET_TSC_KHZ, 0);
+
+		if (ioctl(all->vcpus[i].fd, KVM_SET_TSC_KHZ, 0))
+			log_warn("vCPU %u: KVM does not give it the host's TSC rate; its timers may be late", i);
+		changed[i] = ioctl(all->vcpus[i].fd, KVM_GET_TSC_KHZ, 0) != before;
+	}
+	/* What KVM reckoned with the old rate: afterwards for all, so that it sees them in step. */
+	for (unsigned i = 0; i < all->count; i++)
+		if (changed[i])
+			set_msr(&all->vcpus[i], MSR_TSC, 0);
 }
 
 /* 64-bit mode with the tables of boot_params.h, interrupts off, the zero page's address in RSI. */
@@ -170,6 +198,7 @@ struct vcpus *vcpus_create(struct kvm *kvm, unsigned count, uint64_t entry, cons
 	for (unsigned i = 0; i < count; i++)
 		if (create_one(all, i, cpuid, err))
 			goto failed;
+	set_tsc_rates(all);
 	if (set_entry(&all->vcpus[0], entry, err))
 		goto failed;
 	return all;
@@ -472,7 +501,7 @@ int vcpus_save(struct vcpus *all, struct snapshot_writer *writer, struct err *er
 int vcpus_restore(struct vcpus *all, const struct snapshot *snapshot, struct err *err)
 {
 	for (unsigned i = 0; i < all->count; i++)
-		if (vcpu_state_restore(all->kvm->vm_fd, all->vcpus[i].fd, i, snapshot, err))
+		if (vcpu_state_restore(all->kvm->vm_fd, all->vcpus[i].fd, all->vcpus[0].fd, i, snapshot, err))
 			return -1;
 	return 0;
 }

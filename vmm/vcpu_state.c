@@ -152,30 +152,67 @@ int vcpu_state_save(const struct vcpu_state_plan *plan, int fd, unsigned index, 
 
 /* --- restore ----------------------------------------------------------------------------------------------- */
 
-static int restore_msrs(int fd, unsigned index, const struct snapshot *snapshot, struct err *err)
+static int set_msrs(int fd, unsigned index, const struct kvm_msr_entry *entries, size_t count, struct err *err)
 {
-	size_t count;
-	const struct kvm_msr_entry *saved =
-		snapshot_find_array(snapshot, SNAPSHOT_MSRS, index, sizeof *saved, MSRS_MAX, &count, err);
-	auto_free struct kvm_msrs *msrs = saved ? malloc(sizeof *msrs + (count + 1) * sizeof *saved) : NULL;
+	auto_free struct kvm_msrs *msrs = malloc(sizeof *msrs + (count + 1) * sizeof *entries);
 	int done;
 
-	if (!saved)
-		return -1;
 	if (!msrs)
 		return err_set(err, ENOMEM, "out of memory");
 	*msrs = (struct kvm_msrs){ .nmsrs = (uint32_t)count };
-	memcpy(msrs->entries, saved, count * sizeof *saved);
+	memcpy(msrs->entries, entries, count * sizeof *entries);
 	done = ioctl(fd, KVM_SET_MSRS, msrs);
 	if (done < 0)
 		return err_set_errno(err, "KVM refuses the model-specific registers of vCPU %u", index);
 	if ((size_t)done < count)
 		return err_set(err, EINVAL, "KVM refuses %#llx for register %#x of vCPU %u",
-			       (unsigned long long)saved[done].data, saved[done].index, index);
+			       (unsigned long long)entries[done].data, entries[done].index, index);
 	return 0;
 }
 
-int vcpu_state_restore(int vm_fd, int fd, unsigned index, const struct snapshot *snapshot, struct err *err)
+/*
+ * KVM takes a value within a second of what it expects for an attempt to bring vCPUs into step, and ignores it: before
+ * Linux 6.8 also the first, if the guest was saved in its first second. Then its counter would begin at zero again, and
+ * the timers that are set by then would be late by what it had counted. So the first vCPU gets a value first that is
+ * far from any, and the others its offset; where KVM can't be told an offset (before 5.16), bringing into step is
+ * right.
+ */
+static int restore_tsc(int fd, int first_fd, unsigned index, uint64_t value, struct err *err)
+{
+	const struct kvm_msr_entry entries[] = {
+		{ .index = MSR_TSC, .data = value ^ 1ull << 60 },
+		{ .index = MSR_TSC, .data = value },
+	};
+	uint64_t offset;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&offset,
+	};
+
+	if (fd == first_fd)
+		return set_msrs(fd, index, entries, 2, err);
+	if (!ioctl(first_fd, KVM_GET_DEVICE_ATTR, &attr) && !ioctl(fd, KVM_SET_DEVICE_ATTR, &attr))
+		return 0;
+	return set_msrs(fd, index, entries + 1, 1, err);
+}
+
+static int restore_msrs(int fd, int first_fd, unsigned index, const struct snapshot *snapshot, struct err *err)
+{
+	size_t count;
+	const struct kvm_msr_entry *saved =
+		snapshot_find_array(snapshot, SNAPSHOT_MSRS, index, sizeof *saved, MSRS_MAX, &count, err);
+
+	if (!saved)
+		return -1;
+	if (!count || saved[0].index != MSR_TSC)
+		return err_set(err, EBADMSG, "the state of vCPU %u does not begin with its time", index);
+	return restore_tsc(fd, first_fd, index, saved[0].data, err) ? -1
+								    : set_msrs(fd, index, saved + 1, count - 1, err);
+}
+
+int vcpu_state_restore(int vm_fd, int fd, int first_fd, unsigned index, const struct snapshot *snapshot,
+		       struct err *err)
 {
 	int wanted = ioctl(vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
 	size_t size = wanted > (int)sizeof(struct kvm_xsave) ? (size_t)wanted : sizeof(struct kvm_xsave);
@@ -194,5 +231,5 @@ int vcpu_state_restore(int vm_fd, int fd, unsigned index, const struct snapshot 
 		if (ioctl(fd, parts[i].set, payload))
 			return err_set_errno(err, "KVM refuses the %s of vCPU %u", parts[i].name, index);
 	}
-	return restore_msrs(fd, index, snapshot, err);
+	return restore_msrs(fd, first_fd, index, snapshot, err);
 }

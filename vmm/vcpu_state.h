@@ -27,7 +27,11 @@ int vcpu_state_plan(struct vcpu_state_plan *plan, int kvm_fd, int vm_fd, int fd,
 int vcpu_state_save(const struct vcpu_state_plan *plan, int fd, unsigned index, struct snapshot_writer *writer,
 		    struct err *err);
 
-/* Into a new vCPU that has its CPUID. Failed half-way, it is of no use any more. */
-int vcpu_state_restore(int vm_fd, int fd, unsigned index, const struct snapshot *snapshot, struct err *err);
+/*
+ * Into a new vCPU that has its CPUID; `first_fd` is vCPU 0, restored before the others. Failed half-way, it is of no
+ * use any more.
+ */
+int vcpu_state_restore(int vm_fd, int fd, int first_fd, unsigned index, const struct snapshot *snapshot,
+		       struct err *err);
 
 #endif

@@ -511,7 +511,8 @@ int virtio_fs_restore(struct virtio_device *device, const struct fs_saved *saved
 		return err_set(err, EBADMSG, "virtio-fs: the saved protocol version %u is none", saved->minor);
 	if (saved->write_back && !server->caching.write_back)
 		return err_set(err, EBADMSG, "virtio-fs: the saved guest writes late, which is not wanted here");
-	atomic_store(&server->openless, saved->openless != 0);
+	/* Agreed upon when there was no share yet; but the guest does without only when its first OPEN is refused. */
+	atomic_store(&server->openless, saved->openless && fs_shares_open_plainly(&server->shares));
 	atomic_store(&server->write_back, saved->write_back != 0);
 	atomic_store(&server->minor, saved->minor);
 	return 0;

@@ -8,8 +8,6 @@ load helpers
 STORE=/var/lib/bulkhead/templates
 
 setup() {
-	mkdir -p /etc/bulkhead
-	echo '{ "templates": true }' >/etc/bulkhead/bulkhead.json
 	bundle_setup debian
 }
 teardown() {
@@ -121,9 +119,10 @@ began() { script 'grep -c bulkhead_template /proc/cmdline; true'; run_container;
 	assert_equal "$(ls "$STORE")" ''
 }
 
-@test "VMs boot unless the host's configuration says otherwise" {
+@test "templates can be switched off" {
 	bulkhead template remove --all
-	rm /etc/bulkhead/bulkhead.json
+	mkdir -p /etc/bulkhead
+	echo '{ "templates": false }' >/etc/bulkhead/bulkhead.json
 	began
 	assert_equal "$output" 0
 	assert_equal "$(templates)" 0

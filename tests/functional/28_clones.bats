@@ -5,8 +5,6 @@
 load helpers
 
 setup() {
-	mkdir -p /etc/bulkhead
-	echo '{ "templates": true }' >/etc/bulkhead/bulkhead.json
 	bundle_setup debian
 }
 teardown() {
@@ -38,18 +36,23 @@ teardown() {
 }
 
 @test "a clone's time goes on by itself, and its timers fire" {
-	# A clone in the test host sometimes loses its timers (docs/templates.md): until that is mended, only when asked for.
-	[ -n "${BULKHEAD_TEST_CLONE_TIMERS:-}" ] || skip "timers of clones: docs/templates.md; BULKHEAD_TEST_CLONE_TIMERS=1 runs it"
 	script 'a=$(cut -d" " -f1 /proc/uptime); sleep 1; b=$(cut -d" " -f1 /proc/uptime); echo "$a $b"'
 	run_container
 	assert_status 0
 	echo "$output" | awk '{ exit !($1 < 60 && $2 - $1 > 0.9 && $2 - $1 < 5) }' || { echo "uptimes: $output"; return 1; }
 }
 
+@test "the time that KVM keeps of a vCPU is the guest's, with a rate that was measured anew, and after a restore" {
+	run build/unit/test_vcpu_time
+	assert_status 0
+	assert_output '2 test(s).'
+	refute_output 'SKIPPED'
+}
+
 @test "a clone with two vCPUs and memory above 4 GiB has both" {
 	config '.annotations["io.bulkhead.vcpus"] = "2" | .annotations["io.bulkhead.memory-mib"] = "3500"'
 	mkdir -p /etc/bulkhead
-	echo '{ "max_vcpus": 4, "templates": true }' >/etc/bulkhead/bulkhead.json
+	echo '{ "max_vcpus": 4 }' >/etc/bulkhead/bulkhead.json
 	script 'grep -c bulkhead_template /proc/cmdline; nproc; awk "/MemTotal/ { print (\$2 > 3300000) }" /proc/meminfo
 		(taskset -c 1 sh -c "echo one") ; taskset -c 0 sh -c "echo zero"'
 	run_container
@@ -58,8 +61,6 @@ teardown() {
 }
 
 @test "memory that a container frees goes back to the host" {
-	# A clone in the test host sometimes loses its timers (docs/templates.md): until that is mended, only when asked for.
-	[ -n "${BULKHEAD_TEST_CLONE_TIMERS:-}" ] || skip "timers of clones: docs/templates.md; BULKHEAD_TEST_CLONE_TIMERS=1 runs it"
 	# In the guest's page cache and its processes: 200 MiB, then nothing of it.
 	script 'head -c 200000000 /dev/zero | tail -c 200000000 | wc -c; echo freed; sleep 60'
 	bh run --bundle "$BUNDLE" "$ID" >"$WORK/out" 2>&1 </dev/null &

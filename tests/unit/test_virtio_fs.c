@@ -367,14 +367,44 @@ static void shares_come_and_go_while_active(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
+/* A template's guest mounts before there are shares; one on overlayfs must be opened nevertheless. */
+static void clone_opens_files_where_that_makes_a_difference(void **state)
+{
+	static const struct {
+		const char *path;
+		bool openless;
+	} shares[] = { { "/dev/shm", true }, { "/proc", false } };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof shares / sizeof *shares; i++) {
+		struct fs_saved saved = { .minor = FS_FUSE_MINOR, .openless = 1 }, again;
+		struct err err = ERR_INIT;
+		struct virtio_device *device = virtio_fs_create("bulkhead", 1, &fs_caching_auto, -1, &err);
+
+		assert_non_null(device);
+		assert_int_equal(
+			virtio_fs_add_share(device, "s", open(shares[i].path, O_PATH | O_CLOEXEC), false, &err), 0);
+		assert_int_equal(virtio_fs_restore(device, &saved, &err), 0);
+		assert_int_equal(virtio_fs_save(device, &again, &err), 0);
+		assert_int_equal(again.openless, shares[i].openless);
+		device->ops->destroy(device);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(config_has_tag_and_queue_count),    cmocka_unit_test(create_bad_tag_is_refused),
-		TEST(file_is_written_and_read),          TEST(many_at_once_are_each_answered_once),
-		TEST(forget_goes_by_the_priority_queue), TEST(reset_forgets_and_goes_on),
-		TEST(broken_ring_fails_the_device_once), TEST(chain_without_a_reply_segment_is_given_back),
-		TEST(shares_come_and_go_while_active),   TEST(forget_needs_no_kick_while_requests_come),
+		TEST(config_has_tag_and_queue_count),
+		cmocka_unit_test(create_bad_tag_is_refused),
+		TEST(file_is_written_and_read),
+		TEST(many_at_once_are_each_answered_once),
+		TEST(forget_goes_by_the_priority_queue),
+		TEST(reset_forgets_and_goes_on),
+		TEST(broken_ring_fails_the_device_once),
+		TEST(chain_without_a_reply_segment_is_given_back),
+		TEST(shares_come_and_go_while_active),
+		TEST(forget_needs_no_kick_while_requests_come),
+		cmocka_unit_test(clone_opens_files_where_that_makes_a_difference),
 	};
 
 	return cmocka_run_group_tests_name("virtio_fs", tests, NULL, NULL);
