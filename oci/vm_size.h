@@ -38,6 +38,15 @@ struct oci_vm_size {
 int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
 		struct err *err);
 
+/* What a VM has for a memory limit of `limit` bytes, in MiB: its reserve included, no more than the host's maximum. */
+uint32_t oci_vm_memory_for(const struct oci_host_config *host, uint64_t limit);
+
+/* What a container may use, in bytes, without huge pages; 0: no limit. */
+uint64_t oci_memory_limit(const struct oci_resources *resources);
+
+/* The huge pages of 2 MiB that it may have, in bytes: memory beside that of the limit. */
+uint64_t oci_huge_pages(const struct oci_resources *resources);
+
 /* What the VM takes beyond a memory limit of `limit` bytes: kernel, agent, page structures. In bytes. */
 uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit);
 

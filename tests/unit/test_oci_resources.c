@@ -234,6 +234,14 @@ static void vm_size_follows_what_is_asked(void **state)
 		  " {'io.bulkhead.memory-mib': '1001', 'io.bulkhead.vcpus': '2'},"
 		  " 'linux': {'resources': {'memory': {'limit': 134217728}}}}",
 		  1002, 2 },
+		/* Huge pages are beside the limit, or beside the default. */
+		{ "{'linux': {'resources': {'memory': {'limit': 134217728},"
+		  " 'hugepageLimits': [{'pageSize': '1GB', 'limit': 1073741824}, {'pageSize': '2MB', 'limit': "
+		  "268435456}]}}}",
+		  512, 1 },
+		{ "{'linux': {'resources': {'hugepageLimits': [{'pageSize': '2MB', 'limit': 268435456}]}}}", 896, 1 },
+		{ "{'linux': {'resources': {'hugepageLimits': [{'pageSize': '2MB', 'limit': 18446744073709551615}]}}}",
+		  4094, 1 },
 		{ "{'annotations': {'io.bulkheads': 'x', 'io.other': 'y'}}", 512, 1 },
 		/* A pod's VM is that of its sandbox, whose own limits are those of `pause`. */
 		{ "{'annotations': {'io.kubernetes.cri.container-type': 'sandbox',"
