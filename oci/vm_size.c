@@ -26,7 +26,7 @@ enum { PAGE_STRUCT_SHARE = 4096 / 64 };
 bool oci_annotation_is_known(const char *name)
 {
 	return strcmp(name, OCI_ANNOTATION_MEMORY) == 0 || strcmp(name, OCI_ANNOTATION_VCPUS) == 0 ||
-	       strcmp(name, OCI_ANNOTATION_FILE_CACHE) == 0;
+	       strcmp(name, OCI_ANNOTATION_HUGE_PAGES) == 0 || strcmp(name, OCI_ANNOTATION_FILE_CACHE) == 0;
 }
 
 static int check_annotations(const struct oci_map *annotations, const struct oci_host_config *host, struct err *err)
@@ -207,6 +207,17 @@ static int size_vcpus(const struct oci_config *config, const struct oci_host_con
 	return 0;
 }
 
+static int find_huge_pages(const struct oci_map *annotations, bool *out, struct err *err)
+{
+	const char *text = oci_map_get(annotations, OCI_ANNOTATION_HUGE_PAGES);
+
+	*out = text && strcmp(text, "true") == 0;
+	if (!text || *out || strcmp(text, "false") == 0)
+		return 0;
+	return err_set(err, EINVAL, "annotation %s: must be true or false, not \"%s\"", OCI_ANNOTATION_HUGE_PAGES,
+		       text);
+}
+
 int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
 		struct err *err)
 {
@@ -223,7 +234,8 @@ int oci_vm_size(const struct oci_config *config, const struct oci_host_config *h
 	}
 	if (check_annotations(&config->annotations, host, err) < 0 ||
 	    size_memory(config, host, sandbox, &out->memory_mib, err) < 0 ||
-	    size_vcpus(config, host, sandbox, &out->vcpus, err) < 0)
+	    size_vcpus(config, host, sandbox, &out->vcpus, err) < 0 ||
+	    find_huge_pages(&config->annotations, &out->huge_pages, err) < 0)
 		return -1;
 	log_debug("machine: %u MiB, %u vCPUs", out->memory_mib, out->vcpus);
 	return 0;

@@ -24,6 +24,7 @@ struct oci_resources;
 #define OCI_ANNOTATION_PREFIX "io.bulkhead."
 #define OCI_ANNOTATION_MEMORY "io.bulkhead.memory-mib"
 #define OCI_ANNOTATION_VCPUS "io.bulkhead.vcpus"
+#define OCI_ANNOTATION_HUGE_PAGES "io.bulkhead.huge-pages"
 
 bool oci_annotation_is_known(const char *name);
 
@@ -32,6 +33,8 @@ enum { OCI_VM_MEMORY_MIN_MIB = 64, OCI_VM_VCPUS_MAX = 255 };
 struct oci_vm_size {
 	uint32_t memory_mib; /* even: guest memory comes in pages of 2 MiB */
 	uint32_t vcpus;
+	bool huge_pages; /* of the host, for the VM's memory, wherever the host has them: faster, and less is given back
+			  */
 };
 
 /* Also refuses annotations with our prefix that the host's configuration does not allow. */

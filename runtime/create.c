@@ -175,6 +175,7 @@ static int choose_machine(struct creation *c, struct err *err)
 	c->launch.memory_mib = size.memory_mib;
 	c->launch.max_memory_mib = c->host->max_memory_mib;
 	c->launch.vcpus = size.vcpus;
+	c->launch.huge_pages = size.huge_pages;
 	if (c->pod.is_sandbox) {
 		if (oci_pod_size(&config->annotations, &pod_size, err) < 0)
 			return -1;

@@ -204,9 +204,12 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 	int *memory_fd = &launch->template_memory_fd, *state_fd = &launch->template_state_fd;
 	struct err why = ERR_INIT;
 
-	/* The store is root's. A bundle's own kernel is not worth a place in it, and no template has disks. */
-	if (launch->disk_count || !host->templates || geteuid() != 0 || config->vm.kernel || config->vm.initrd ||
-	    config->vm.parameters.count)
+	/*
+	 * The store is root's. A bundle's own kernel is not worth a place in it, no template has disks, and its memory
+	 * is of small pages.
+	 */
+	if (launch->disk_count || launch->huge_pages || !host->templates || geteuid() != 0 || config->vm.kernel ||
+	    config->vm.initrd || config->vm.parameters.count)
 		return 0;
 	if (template_open_files(&inputs, memory_fd, state_fd, &why) == 0)
 		return 0;
@@ -343,6 +346,8 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 	if (launch->max_memory_mib > launch->memory_mib)
 		add_number(&a, "--max-memory-mib", (int)launch->max_memory_mib);
 	add_number(&a, "--vcpus", (int)launch->vcpus);
+	if (launch->huge_pages)
+		add_number(&a, "--huge-pages", 1);
 	if (launch->file_cache) {
 		add(&a, "--file-cache");
 		add(&a, "%s", launch->file_cache);

@@ -29,7 +29,8 @@ struct launch {
 	int log_fd;
 	int template_memory_fd, template_state_fd; /* -1: the VM boots */
 	uint32_t memory_mib, vcpus;
-	uint32_t max_memory_mib;  /* what it may grow to; 0: it cannot */
+	uint32_t max_memory_mib; /* what it may grow to; 0: it cannot */
+	bool huge_pages;
 	const char *file_cache;   /* oci/file_cache.h; NULL: the monitor's default */
 	enum log_level log_level; /* of the monitor, as the host's configuration says */
 	char *cmdline;

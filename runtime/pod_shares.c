@@ -215,11 +215,15 @@ void pod_leave(const struct container *container)
 		return;
 	statedir_each(container->root, collect_others, &leaving, &ignored);
 	remove_shares(container, leaving.others);
-	pod_memory_leave(&(struct pod_member){ .root = container->root,
-					       .sandbox = container->store->sandbox,
-					       .id = container->id,
-					       .dirfd = container->dirfd });
 	close_fd(&lock);
 	free(leaving.others);
 	delete_in_guest(container);
+	/* What it used is free now. A guest that cannot give its memory back at once waits long before it tries again.
+	 */
+	lock = statedir_open(container->root, container->store->sandbox, true, &ignored);
+	if (lock >= 0)
+		pod_memory_leave(&(struct pod_member){ .root = container->root,
+						       .sandbox = container->store->sandbox,
+						       .id = container->id,
+						       .dirfd = container->dirfd });
 }

@@ -85,6 +85,13 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *
 	return 0;
 }
 
+void guest_memory_use_huge_pages(struct guest_memory *memory)
+{
+	memory->huge_pages = true;
+	for (unsigned i = 0; i < memory->count; i++)
+		madvise(memory->ranges[i].host, memory->ranges[i].size, MADV_HUGEPAGE);
+}
+
 void guest_memory_destroy(struct guest_memory *memory)
 {
 	for (unsigned i = 0; i < memory->count; i++)
@@ -102,7 +109,7 @@ int guest_memory_reserve(struct guest_memory *memory, uint64_t start, uint64_t s
 	if (map_range(&memory->growth, start, size, err))
 		return -1;
 	/* As the rest of the guest's memory. */
-	madvise(memory->growth.host, size, MADV_NOHUGEPAGE);
+	madvise(memory->growth.host, size, memory->huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	return 0;
 }
 

@@ -32,6 +32,7 @@ struct guest_memory {
 	struct guest_range ranges[2];
 	unsigned count;
 	uint64_t size; /* of all ranges */
+	bool huge_pages;
 	/* Set once, on the loop thread, before `granted` is more than 0; `granted` bytes of it, which only grow, are
 	 * memory. */
 	struct guest_range growth;
@@ -43,6 +44,9 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *
 
 /* The same without a choice of page sizes: what comes will be mapped over it (snapshot_memory.h). */
 int guest_memory_create_plain(struct guest_memory *memory, uint64_t size, struct err *err);
+
+/* From now on wherever the host has them, instead of where they cost little; also for what is reserved for growth. */
+void guest_memory_use_huge_pages(struct guest_memory *memory);
 
 void guest_memory_destroy(struct guest_memory *memory);
 

@@ -569,6 +569,8 @@ static int build_cold(struct machine *machine, const struct machine_config *conf
 
 	if (guest_memory_create(&machine->memory, (uint64_t)config->memory_mib << 20, err))
 		return -1;
+	if (config->huge_pages)
+		guest_memory_use_huge_pages(&machine->memory);
 	if (load(machine, config, &kernel, err))
 		return -1;
 	if (kvm_set_memory(&machine->kvm, &machine->memory, err))

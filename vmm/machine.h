@@ -45,6 +45,7 @@ struct machine_config {
 	int save_memory_fd, save_state_fd;
 	unsigned memory_mib;
 	unsigned max_memory_mib; /* what it may grow to; less: it cannot */
+	bool huge_pages;         /* for all memory; not with a template, whose memory is its file's */
 	unsigned vcpus;
 	const char *cmdline;
 	const struct fs_caching *file_cache; /* fs_server.h */

@@ -147,6 +147,12 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		config->max_memory_mib = (unsigned)number & ~1u;
 		return 0;
 	}
+	if (!strcmp(name, "--huge-pages")) {
+		if (parse_number(value, 0, 1, &number, err))
+			return -1;
+		config->huge_pages = number;
+		return 0;
+	}
 	if (!strcmp(name, "--vcpus")) {
 		if (parse_number(value, 1, VCPUS_MAX, &number, err))
 			return -1;

@@ -203,6 +203,36 @@ static struct oci_host_config *make_host(void)
 	return host;
 }
 
+static void vm_size_huge_pages_are_a_matter_of_yes_or_no(void **state)
+{
+	static const struct {
+		const char *patch;
+		bool huge;
+		const char *error;
+	} cases[] = {
+		{ "{}", false, NULL },
+		{ "{'annotations': {'io.bulkhead.huge-pages': 'true'}}", true, NULL },
+		{ "{'annotations': {'io.bulkhead.huge-pages': 'false'}}", false, NULL },
+		{ "{'annotations': {'io.bulkhead.huge-pages': '1'}}", false,
+		  "annotation io.bulkhead.huge-pages: must be true or false, not \"1\"" },
+	};
+	struct oci_host_config *host = make_host();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct oci_config *config = load(cases[i].patch);
+		struct oci_vm_size size = { 0 };
+		struct err err = ERR_INIT;
+
+		assert_int_equal(oci_vm_size(config, host, &size, &err), cases[i].error ? -1 : 0);
+		if (cases[i].error)
+			assert_string_equal(err.text, cases[i].error);
+		assert_int_equal(size.huge_pages, cases[i].huge);
+		oci_config_destroy(config);
+	}
+	oci_host_config_destroy(host);
+}
+
 static void vm_size_follows_what_is_asked(void **state)
 {
 	static const struct {
@@ -437,6 +467,7 @@ int main(void)
 		cmocka_unit_test(resources_swap_without_or_below_memory_is_refused),
 		cmocka_unit_test(resources_document_of_update_is_read),
 		cmocka_unit_test(cpu_list_is_read_or_refused),
+		cmocka_unit_test(vm_size_huge_pages_are_a_matter_of_yes_or_no),
 		cmocka_unit_test(vm_size_follows_what_is_asked),
 		cmocka_unit_test(vm_size_wishes_beyond_the_host_are_refused),
 		cmocka_unit_test(host_config_members_are_read),
