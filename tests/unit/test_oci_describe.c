@@ -386,7 +386,7 @@ static void describe_shared_memory_of_a_pod_is_one_for_its_containers(void **sta
 		assert_string_equal(m->type, "tmpfs");
 		assert_int_equal(m->flags, MS_BIND | MS_NOEXEC);
 		assert_false(m->share);
-		assert_memory_equal(m->source, "shm-", 4);
+		assert_memory_equal(m->source, "tmpfs-", 6);
 		assert_string_equal(m->source, other.request.container.mounts[0].source);
 		assert_int_equal(d.shares.count, 1);
 	}

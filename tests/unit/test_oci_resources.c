@@ -80,7 +80,10 @@ static void resources_become_cgroup_files(void **state)
 		{ "{'pids': {'limit': -1}}", "pids.max=max", "" },
 		{ "{'pids': {'limit': 0}}", "", "" },
 		{ "{'hugepageLimits': [{'pageSize': '2MB', 'limit': 4194304}, {'pageSize': '1GB', 'limit': 0}]}",
-		  "hugetlb.2MB.max=4194304;hugetlb.2MB.rsvd.max=4194304;hugetlb.1GB.max=0;hugetlb.1GB.rsvd.max=0", "" },
+		  "hugetlb.2MB.max=4194304;hugetlb.2MB.rsvd.max=4194304", "" },
+		{ "{'hugepageLimits': [{'pageSize': '2MB', 'limit': 0}, {'pageSize': '1GB', 'limit': 1073741824}]}",
+		  "hugetlb.2MB.max=0;hugetlb.2MB.rsvd.max=0;hugetlb.1GB.max=1073741824;hugetlb.1GB.rsvd.max=1073741824",
+		  "" },
 		{ "{'blockIO': {'weight': 10}}", "", "io.weight=default 1" },
 		{ "{'blockIO': {'weight': 1000, 'weightDevice': [{'major': 8, 'minor': 0, 'weight': 500},"
 		  " {'major': 8, 'minor': 1, 'leafWeight': 3}]}}",
