@@ -32,7 +32,7 @@ def memory_file(data):
 class Monitor:
     """One VM. The files are given as descriptors, as the proxy does."""
 
-    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None, share=None, more=()):
+    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None, share=None, disk=None, more=()):
         self.events, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.events.settimeout(60)
         self.folder = tempfile.mkdtemp()
@@ -51,6 +51,9 @@ class Monitor:
         if share is not None:
             fds["share"] = share
             args += ["--share", "share=%d" % share]
+        if disk is not None:
+            fds["disk"] = disk
+            args += ["--disk", "a-disk=%d,%d" % (disk, os.fstat(disk).st_size // 512 << 8 | 9 << 1)]
         args += more
         self.process = subprocess.Popen(args, pass_fds=fds.values())
         for fd in (kvm, kernel, initrd):
@@ -296,9 +299,14 @@ def case_hostile(attack, seed, rounds):
             f.write(path)
     before = sorted(os.listdir(folder)), os.stat(os.path.join(folder, "secret"))
     neighbour = Monitor().wait_ready()
+    disk = memory_file(b"disk" * (1 << 18))
     m = Monitor(kernel=os.open("build/hostile-guest", os.O_RDONLY), share=os.open(inside, os.O_PATH),
-                cmdline="attack=%s seed=%s rounds=%s" % (attack, seed, rounds))
+                disk=disk, more=["--max-memory-mib", "512"], cmdline="attack=%s seed=%s rounds=%s" % (attack, seed, rounds))
     m.events.settimeout(0.2)
+    try:
+        m.request(RESIZE, 256 << 20)  # so that there is a device of memory, too
+    except OSError:
+        pass  # it is over already
     waits = []
     end = None
     while end is None:
