@@ -46,6 +46,10 @@ static const struct {
 	[PROTO_RESOLVER_REPLY] = { "resolver reply", 0 },
 	[PROTO_FORWARD] = { "forward", 64 },
 	[PROTO_FORWARD_REPLY] = { "forward reply", 0 },
+	[PROTO_DEVICE_ADD] = { "device add", 64 },
+	[PROTO_DEVICE_ADD_REPLY] = { "device add reply", 0 },
+	[PROTO_DEVICE_REMOVE] = { "device remove", 64 },
+	[PROTO_DEVICE_REMOVE_REPLY] = { "device remove reply", 0 },
 };
 
 static void put32(uint8_t *p, uint32_t v)

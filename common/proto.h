@@ -49,6 +49,9 @@ enum proto_stream_way {
 };
 enum { PROTO_MORE_STREAMS_MAX = 32 };
 
+/* In a device filter: a disk of which only the guest knows the numbers (Device.disk). No device has such a number. */
+enum { PROTO_DISK_MAJOR = 0xd15c0 };
+
 /* Numbers are never reused. Requests are even, each reply is its request + 1; ERROR may answer any. */
 enum proto_type {
 	PROTO_ERROR = 1,             /* Error */
@@ -88,10 +91,14 @@ enum proto_type {
 	PROTO_NET_REMOVE_REPLY = 35, /* Empty */
 	PROTO_LOOKUP = 36,           /* from the agent, see above */
 	PROTO_LOOKUP_REPLY = 37,
-	PROTO_RESOLVER = 38,       /* ResolverRequest: nameservers that only the host can reach */
-	PROTO_RESOLVER_REPLY = 39, /* Empty, when the agent listens in their place */
-	PROTO_FORWARD = 40,        /* ForwardRequest: first frame of a stream connection to a port of the guest */
-	PROTO_FORWARD_REPLY = 41,  /* Empty, at once: a port where nobody listens closes the connection */
+	PROTO_RESOLVER = 38,            /* ResolverRequest: nameservers that only the host can reach */
+	PROTO_RESOLVER_REPLY = 39,      /* Empty, when the agent listens in their place */
+	PROTO_FORWARD = 40,             /* ForwardRequest: first frame of a stream connection to a port of the guest */
+	PROTO_FORWARD_REPLY = 41,       /* Empty, at once: a port where nobody listens closes the connection */
+	PROTO_DEVICE_ADD = 42,          /* DeviceAddRequest: a device of the monitor's that came while the guest runs */
+	PROTO_DEVICE_ADD_REPLY = 43,    /* Empty, when its driver has probed it */
+	PROTO_DEVICE_REMOVE = 44,       /* DeviceRemoveRequest: its driver is to let go of it */
+	PROTO_DEVICE_REMOVE_REPLY = 45, /* Empty, when it has */
 	PROTO_TYPE_COUNT
 };
 

@@ -21,7 +21,7 @@ static int make(const char *run_dir, const agent_Mount *entry, struct err *err)
 			return 0;
 		return err_set_errno(err, "creating %s", path);
 	}
-	if (mount(entry->source, path, "tmpfs", MS_NOSUID | MS_NODEV, message_text(entry->data)) == 0)
+	if (mount(entry->source, path, message_text(entry->type), MS_NOSUID | MS_NODEV, message_text(entry->data)) == 0)
 		return 0;
 	err_set_errno(err, "mounting what the containers have in common, %s", entry->source);
 	rmdir(path);

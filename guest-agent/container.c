@@ -9,7 +9,9 @@
 #include "guest-agent/boot.h"
 #include "guest-agent/common_mounts.h"
 #include "guest-agent/device_filter.h"
+#include "guest-agent/disks.h"
 #include "guest-agent/errtext.h"
+#include "guest-agent/hugepages.h"
 #include "guest-agent/kernel.h"
 #include "guest-agent/launch.h"
 #include "guest-agent/namespaces.h"
@@ -94,6 +96,9 @@ static void destroy(struct container *container)
 		link = &(*link)->next;
 	if (*link)
 		*link = container->next;
+	/* Pages that a process still maps leave the pool when it lets go of them. */
+	if (container->huge_bytes)
+		(void)hugepages_fit(container->agent, &(struct err)ERR_INIT);
 	while (container->processes) {
 		struct process *process = container->processes;
 
@@ -168,6 +173,21 @@ static void cgroup_changed(void *arg, uint32_t events)
 	settle(arg);
 }
 
+/* Files that do not speak of huge pages change nothing. */
+static int set_huge_pages(struct container *container, const agent_FileValue *files, size_t count, struct err *err)
+{
+	int64_t limit = hugepages_limit(files, count);
+	uint64_t before = container->huge_bytes;
+
+	if (limit < 0 || (uint64_t)limit == before)
+		return 0;
+	container->huge_bytes = (uint64_t)limit;
+	if (hugepages_fit(container->agent, err) == 0)
+		return 0;
+	container->huge_bytes = before;
+	return -1;
+}
+
 /* The record of a container and its cgroup, without a process. On failure nothing is left. */
 static struct container *make_record(struct agent *agent, const agent_CreateRequest *request, struct err *err)
 {
@@ -201,6 +221,8 @@ static struct container *make_record(struct agent *agent, const agent_CreateRequ
 	}
 	container->next = agent->containers;
 	agent->containers = container;
+	if (set_huge_pages(container, from->cgroup_files, from->cgroup_files_count, err) < 0)
+		goto failed;
 	return container;
 
 failed:
@@ -347,7 +369,7 @@ void container_create(struct agent *agent, agent_CreateRequest *request, struct 
 
 	if (find(agent, request->id))
 		err_set(&err, EEXIST, "container with given ID already exists");
-	else if (boot_finish(agent, request->realtime_ns, &err) == 0)
+	else if (boot_finish(agent, request->realtime_ns, &err) == 0 && disks_resolve(&request->container, &err) == 0)
 		container = make_record(agent, request, &err);
 	if (!container) {
 		message_free(agent_CreateRequest_fields, request);
@@ -733,7 +755,8 @@ void container_update(struct agent *agent, const agent_UpdateRequest *request, s
 
 	if (!container)
 		return;
-	if (cgroup_write_files(&container->cgroup, request->files, request->files_count, &err) < 0)
+	if (set_huge_pages(container, request->files, request->files_count, &err) < 0 ||
+	    cgroup_write_files(&container->cgroup, request->files, request->files_count, &err) < 0)
 		reply_error(reply, &err);
 	else
 		reply_ok(reply);

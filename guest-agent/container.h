@@ -35,6 +35,8 @@ struct container {
 	agent_IdMapping *uid_mappings, *gid_mappings;
 	size_t uid_mapping_count, gid_mapping_count;
 
+	uint64_t huge_bytes; /* its limit of huge pages, which are in the guest's pool for it */
+
 	char **shares; /* names */
 	size_t share_count;
 

@@ -12,10 +12,14 @@
 #include <sys/sysmacros.h>
 
 /* OCI runtime specification, config-linux.md, "Default Devices" and runtime-linux.md, "Dev symbolic links". */
+#define DEFAULT(name, number_major, number_minor)                                                                \
+	{                                                                                                        \
+		.path = (char *)(name), .mode = S_IFCHR | 0666, .major = (number_major), .minor = (number_minor) \
+	}
+
 static const agent_Device default_devices[] = {
-	{ (char *)"/dev/null", S_IFCHR | 0666, 1, 3, 0, 0 },    { (char *)"/dev/zero", S_IFCHR | 0666, 1, 5, 0, 0 },
-	{ (char *)"/dev/full", S_IFCHR | 0666, 1, 7, 0, 0 },    { (char *)"/dev/random", S_IFCHR | 0666, 1, 8, 0, 0 },
-	{ (char *)"/dev/urandom", S_IFCHR | 0666, 1, 9, 0, 0 }, { (char *)"/dev/tty", S_IFCHR | 0666, 5, 0, 0, 0 },
+	DEFAULT("/dev/null", 1, 3),   DEFAULT("/dev/zero", 1, 5),    DEFAULT("/dev/full", 1, 7),
+	DEFAULT("/dev/random", 1, 8), DEFAULT("/dev/urandom", 1, 9), DEFAULT("/dev/tty", 5, 0),
 };
 
 static const struct {

@@ -163,6 +163,7 @@ void inspect_stats(const struct container *container, struct reply *reply)
 	agent_StatsReply stats = agent_StatsReply_init_zero;
 
 	cgroup_read_stats(&container->cgroup, &stats);
+	stats.huge_pages_max = container->huge_bytes;
 	reply_message(reply, agent_StatsReply_fields, &stats);
 	pb_release(agent_StatsReply_fields, &stats);
 }

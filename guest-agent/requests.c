@@ -8,6 +8,7 @@
 #include "guest-agent/agent.h"
 #include "guest-agent/conn.h"
 #include "guest-agent/container.h"
+#include "guest-agent/hotplug.h"
 #include "guest-agent/forward.h"
 #include "guest-agent/inspect.h"
 #include "guest-agent/net.h"
@@ -155,6 +156,26 @@ static void handle_net_remove(struct agent *agent, void **message, struct reply 
 		reply_ok(reply);
 }
 
+static void handle_device_add(struct agent *agent, void **message, struct reply *reply)
+{
+	struct err err = ERR_INIT;
+
+	if (hotplug_add(agent, *message, &err) < 0)
+		reply_error(reply, &err);
+	else
+		reply_ok(reply);
+}
+
+static void handle_device_remove(struct agent *agent, void **message, struct reply *reply)
+{
+	struct err err = ERR_INIT;
+
+	if (hotplug_remove(agent, *message, &err) < 0)
+		reply_error(reply, &err);
+	else
+		reply_ok(reply);
+}
+
 static void handle_resolver(struct agent *agent, void **message, struct reply *reply)
 {
 	const agent_ResolverRequest *request = *message;
@@ -208,16 +229,27 @@ static const struct {
 	handler *handle;
 	enum conn_kind kind; /* on which connections it may come */
 } handlers[PROTO_TYPE_COUNT] = {
-	[PROTO_HELLO] = { handle_hello, CONN_CONTROL },       [PROTO_CREATE] = { handle_create, CONN_CONTROL },
-	[PROTO_START] = { handle_start, CONN_CONTROL },       [PROTO_EXEC] = { handle_exec, CONN_CONTROL },
-	[PROTO_WAIT] = { handle_wait, CONN_CONTROL },         [PROTO_KILL] = { handle_kill, CONN_CONTROL },
-	[PROTO_RESIZE] = { handle_resize, CONN_CONTROL },     [PROTO_PS] = { handle_ps, CONN_CONTROL },
-	[PROTO_UPDATE] = { handle_update, CONN_CONTROL },     [PROTO_STATS] = { handle_stats, CONN_CONTROL },
-	[PROTO_DELETE] = { handle_delete, CONN_CONTROL },     [PROTO_SHUTDOWN] = { handle_shutdown, CONN_CONTROL },
-	[PROTO_FREEZE] = { handle_freeze, CONN_CONTROL },     [PROTO_OOM_WAIT] = { handle_oom_wait, CONN_CONTROL },
-	[PROTO_NET_ADD] = { handle_net_add, CONN_CONTROL },   [PROTO_NET_REMOVE] = { handle_net_remove, CONN_CONTROL },
-	[PROTO_FORWARD] = { handle_forward, CONN_STREAM },    [PROTO_ATTACH] = { handle_attach, CONN_STREAM },
+	[PROTO_HELLO] = { handle_hello, CONN_CONTROL },
+	[PROTO_CREATE] = { handle_create, CONN_CONTROL },
+	[PROTO_START] = { handle_start, CONN_CONTROL },
+	[PROTO_EXEC] = { handle_exec, CONN_CONTROL },
+	[PROTO_WAIT] = { handle_wait, CONN_CONTROL },
+	[PROTO_KILL] = { handle_kill, CONN_CONTROL },
+	[PROTO_RESIZE] = { handle_resize, CONN_CONTROL },
+	[PROTO_PS] = { handle_ps, CONN_CONTROL },
+	[PROTO_UPDATE] = { handle_update, CONN_CONTROL },
+	[PROTO_STATS] = { handle_stats, CONN_CONTROL },
+	[PROTO_DELETE] = { handle_delete, CONN_CONTROL },
+	[PROTO_SHUTDOWN] = { handle_shutdown, CONN_CONTROL },
+	[PROTO_FREEZE] = { handle_freeze, CONN_CONTROL },
+	[PROTO_OOM_WAIT] = { handle_oom_wait, CONN_CONTROL },
+	[PROTO_NET_ADD] = { handle_net_add, CONN_CONTROL },
+	[PROTO_NET_REMOVE] = { handle_net_remove, CONN_CONTROL },
+	[PROTO_FORWARD] = { handle_forward, CONN_STREAM },
+	[PROTO_ATTACH] = { handle_attach, CONN_STREAM },
 	[PROTO_RESOLVER] = { handle_resolver, CONN_CONTROL },
+	[PROTO_DEVICE_ADD] = { handle_device_add, CONN_CONTROL },
+	[PROTO_DEVICE_REMOVE] = { handle_device_remove, CONN_CONTROL },
 };
 
 /* 0 if a request of this type may come on this connection now. */

@@ -368,6 +368,8 @@ static const struct {
 	[PROTO_NET_REMOVE] = { agent_NetRemoveRequest_fields, sizeof(agent_NetRemoveRequest), check_nothing },
 	[PROTO_RESOLVER] = { agent_ResolverRequest_fields, sizeof(agent_ResolverRequest), check_resolver },
 	[PROTO_FORWARD] = { agent_ForwardRequest_fields, sizeof(agent_ForwardRequest), check_forward },
+	[PROTO_DEVICE_ADD] = { agent_DeviceAddRequest_fields, sizeof(agent_DeviceAddRequest), check_nothing },
+	[PROTO_DEVICE_REMOVE] = { agent_DeviceRemoveRequest_fields, sizeof(agent_DeviceRemoveRequest), check_nothing },
 	[PROTO_OOM_WAIT] = { agent_ContainerRequest_fields, sizeof(agent_ContainerRequest), check_container_request },
 };
 

@@ -70,9 +70,6 @@ static void describe_host_names(const struct oci_config *config, agent_Container
 static int describe_devices(const struct oci_config *config, const struct oci_describe_context *context,
 			    agent_Container *out, struct err *err)
 {
-	auto_free struct bpf_insn *filter = NULL;
-	size_t count;
-
 	for (size_t i = 0; i < config->devices.count; i++) {
 		auto_free char *what = oci_format("linux.devices[%zu]", i);
 
@@ -80,10 +77,7 @@ static int describe_devices(const struct oci_config *config, const struct oci_de
 					what, out, err) < 0)
 			return -1;
 	}
-	if (oci_device_filter(&config->resources.device_rules, &filter, &count, err) < 0)
-		return -1;
-	out->device_filter = oci_message_bytes(filter, count * sizeof *filter);
-	return 0;
+	return oci_describe_device_filter(config, out, err);
 }
 
 static int describe_cgroup(const struct oci_config *config, agent_Container *out, struct err *err)

@@ -3,11 +3,15 @@
 
 #include "oci/alloc.h"
 #include "oci/config.h"
+#include "oci/messages.h"
 
 #include "common/err.h"
+#include "common/proto.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,14 +58,34 @@ static bool is_of_host(const char *sysfs, const struct oci_device *device)
 	return access(path, F_OK) == 0;
 }
 
+static unsigned access_of(const struct oci_config *config, uint32_t major, uint32_t minor)
+{
+	return oci_device_rules_access(&config->resources.device_rules, 'b', major, minor);
+}
+
+/*
+ * By the host's number, so that containers of a pod that have the same one share a disk; one that may only be read is
+ * read-only for the guest as a whole. NULL: the container may not even read it.
+ */
+static char *disk_name(const struct oci_config *config, const struct oci_device *device)
+{
+	unsigned access = access_of(config, device->major, device->minor);
+
+	if (!(access & (OCI_DEVICE_READ | OCI_DEVICE_WRITE)))
+		return NULL;
+	return oci_format("b%u-%u%s", device->major, device->minor, access & OCI_DEVICE_WRITE ? "" : "-ro");
+}
+
 int oci_describe_device(const struct oci_config *config, const char *sysfs, const struct oci_device *device,
 			const char *what, agent_Container *out, struct err *err)
 {
 	/* Privileged containers list it; but a terminal is of a container's own devpts, or of none. */
 	if (strcmp(device->path, "/dev/ptmx") == 0)
 		return 0;
-	if (!is_pseudo(device) && is_of_host(sysfs, device) &&
-	    !oci_device_rules_allow_all(&config->resources.device_rules))
+	bool is_real = !is_pseudo(device) && is_of_host(sysfs, device) &&
+		       !oci_device_rules_allow_all(&config->resources.device_rules);
+
+	if (is_real && device->type != 'b')
 		return err_set(err, ENOTSUP,
 			       "%s: %s (%c %u:%u) is a device of the host, which cannot be given to a virtual machine",
 			       what, device->path, device->type, device->major, device->minor);
@@ -77,6 +101,38 @@ int oci_describe_device(const struct oci_config *config, const char *sysfs, cons
 		.minor = device->minor,
 		.uid = device->uid,
 		.gid = device->gid,
+		.disk = is_real ? disk_name(config, device) : NULL,
 	};
+	return 0;
+}
+
+int oci_describe_device_filter(const struct oci_config *config, agent_Container *out, struct err *err)
+{
+	const struct oci_device_rules *rules = &config->resources.device_rules;
+	struct oci_device_rules all = { .items = oci_alloc(rules->count + out->devices_count, sizeof *all.items) };
+	struct bpf_insn *filter;
+	size_t count;
+
+	for (size_t i = 0; i < rules->count; i++)
+		all.items[all.count++] = rules->items[i];
+	/* Last, so that they decide: of these numbers nothing else speaks. */
+	for (size_t i = 0; i < out->devices_count; i++) {
+		const agent_Device *device = &out->devices[i];
+
+		if (device->disk)
+			all.items[all.count++] = (struct oci_device_rule){
+				.allow = true,
+				.type = 'b',
+				.major = PROTO_DISK_MAJOR,
+				.minor = (int64_t)i,
+				.access = access_of(config, device->major, device->minor),
+			};
+	}
+	int result = oci_device_filter(&all, &filter, &count, err);
+	free(all.items);
+	if (result < 0)
+		return -1;
+	out->device_filter = oci_message_bytes(filter, count * sizeof *filter);
+	free(filter);
 	return 0;
 }

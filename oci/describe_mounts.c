@@ -118,26 +118,45 @@ static void fill_plain(const struct oci_mount *mount, const char *type, const ch
  * inside the container, which is nearly everyone; in a pod, those who share inside the pod: its containers mount one
  * folder of the host.
  */
-static void use_guest_memory(const struct oci_mount *mount, const struct statfs *fs, const struct stat *st,
+static void use_guest_memory(const struct oci_mount *mount, const char *type, const char *data, const struct stat *st,
 			     bool is_pods, agent_Mount *out)
 {
-	auto_free char *data =
-		oci_format("mode=1777,size=%llu", (unsigned long long)fs->f_blocks * (unsigned long long)fs->f_bsize);
-	auto_free char *name = oci_format("shm-%jx-%jx", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino);
+	auto_free char *name = oci_format("%s-%jx-%jx", type, (uintmax_t)st->st_dev, (uintmax_t)st->st_ino);
 
-	fill_plain(mount, is_pods ? "bind" : "tmpfs", is_pods ? name : "shm", data, out);
+	fill_plain(mount, type, is_pods ? name : type, data, out);
 	if (is_pods) {
 		out->flags |= MS_BIND;
 		out->common = true;
 	}
 }
 
-/* True if the guest mounts something of its own in place of the host's tree. */
-static bool use_guest_view(const struct oci_mount *mount, const char *path, bool is_pods, agent_Mount *out)
+/* The memory behind a path, if it is memory that the guest has to have itself: /dev/shm, and huge pages anywhere. */
+static bool use_memory(const struct oci_mount *mount, const char *path, bool is_pods, agent_Mount *out)
 {
+	auto_free char *data = NULL;
+	const char *type;
 	struct statfs fs;
 	struct stat st;
 
+	if (statfs(path, &fs) < 0 || stat(path, &st) < 0)
+		return false;
+	if (fs.f_type == TMPFS_MAGIC && is_same_path(mount->destination, "/dev/shm")) {
+		type = "tmpfs";
+		data = oci_format("mode=1777,size=%llu",
+				  (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
+	} else if (fs.f_type == HUGETLBFS_MAGIC && S_ISDIR(st.st_mode)) {
+		type = "hugetlbfs";
+		data = oci_format("mode=%o,uid=%u,gid=%u", st.st_mode & 07777, st.st_uid, st.st_gid);
+	} else {
+		return false;
+	}
+	use_guest_memory(mount, type, data, &st, is_pods, out);
+	return true;
+}
+
+/* True if the guest mounts something of its own in place of the host's tree. */
+static bool use_guest_view(const struct oci_mount *mount, const char *path, bool is_pods, agent_Mount *out)
+{
 	for (size_t i = 0; i < sizeof guest_views / sizeof *guest_views; i++) {
 		if (is_same_path(path, guest_views[i].source) &&
 		    is_same_path(mount->destination, guest_views[i].destination)) {
@@ -150,12 +169,7 @@ static bool use_guest_view(const struct oci_mount *mount, const char *path, bool
 		fill_plain(mount, "cgroup2", "cgroup", NULL, out);
 		return true;
 	}
-	if (is_same_path(mount->destination, "/dev/shm") && statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC &&
-	    stat(path, &st) == 0) {
-		use_guest_memory(mount, &fs, &st, is_pods, out);
-		return true;
-	}
-	return false;
+	return use_memory(mount, path, is_pods, out);
 }
 
 static void fill_share(const struct oci_config *config, const struct oci_mount *mount, struct oci_share *share)

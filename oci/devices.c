@@ -132,3 +132,20 @@ bool oci_device_rules_allow_all(const struct oci_device_rules *rules)
 	}
 	return false;
 }
+
+unsigned oci_device_rules_access(const struct oci_device_rules *rules, char type, uint32_t major, uint32_t minor)
+{
+	unsigned undecided = OCI_DEVICE_READ | OCI_DEVICE_WRITE | OCI_DEVICE_MKNOD, allowed = 0;
+
+	for (size_t i = rules->count; i-- > 0 && undecided;) {
+		const struct oci_device_rule *rule = &rules->items[i];
+
+		if ((rule->type != 'a' && rule->type != type) || (rule->major >= 0 && rule->major != (int64_t)major) ||
+		    (rule->minor >= 0 && rule->minor != (int64_t)minor))
+			continue;
+		if (rule->allow)
+			allowed |= undecided & rule->access;
+		undecided &= ~rule->access;
+	}
+	return allowed;
+}

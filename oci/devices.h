@@ -53,6 +53,9 @@ void oci_device_rules_destroy(struct oci_device_rules *rules);
 /* The rules allow everything (a privileged container). */
 bool oci_device_rules_allow_all(const struct oci_device_rules *rules);
 
+/* What the rules allow of one device: OCI_DEVICE_*. The defaults are not looked at. */
+unsigned oci_device_rules_access(const struct oci_device_rules *rules, char type, uint32_t major, uint32_t minor);
+
 /*
  * The program for BPF_PROG_TYPE_CGROUP_DEVICE: *out is malloc'ed, NULL with *count 0 where everything is allowed and
  * no program is needed. Refused when it would exceed what a kernel loads.

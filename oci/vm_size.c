@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define MIB UINT64_C(1048576)
+#define HUGE_MAX (UINT64_C(1) << 50) /* sums of it do not wrap */
 enum { PERIOD_DEFAULT_US = 100000 };
 
 /* The kernel keeps 64 bytes (struct page) for each page of 4096. */
@@ -25,7 +26,7 @@ enum { PAGE_STRUCT_SHARE = 4096 / 64 };
 bool oci_annotation_is_known(const char *name)
 {
 	return strcmp(name, OCI_ANNOTATION_MEMORY) == 0 || strcmp(name, OCI_ANNOTATION_VCPUS) == 0 ||
-	       strcmp(name, OCI_ANNOTATION_FILE_CACHE) == 0;
+	       strcmp(name, OCI_ANNOTATION_HUGE_PAGES) == 0 || strcmp(name, OCI_ANNOTATION_FILE_CACHE) == 0;
 }
 
 static int check_annotations(const struct oci_map *annotations, const struct oci_host_config *host, struct err *err)
@@ -65,15 +66,22 @@ static int get_annotation(const struct oci_map *annotations, const char *key, ui
 	return 0;
 }
 
-/* 0: no limit. */
-static uint64_t memory_limit(const struct oci_config *config)
+uint64_t oci_memory_limit(const struct oci_resources *resources)
 {
-	const char *unified = oci_map_get(&config->resources.unified, "memory.max");
-	int64_t limit = config->resources.memory.limit.value;
+	const char *unified = oci_map_get(&resources->unified, "memory.max");
+	int64_t limit = resources->memory.limit.value;
 
 	if (unified)
 		limit = isdigit((unsigned char)unified[0]) ? strtoll(unified, NULL, 10) : 0;
 	return limit > 0 ? (uint64_t)limit : 0;
+}
+
+uint64_t oci_huge_pages(const struct oci_resources *resources)
+{
+	for (size_t i = 0; i < resources->hugepage_count; i++)
+		if (strcmp(resources->hugepages[i].size, "2MB") == 0)
+			return resources->hugepages[i].limit < HUGE_MAX ? resources->hugepages[i].limit : HUGE_MAX;
+	return 0;
 }
 
 uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit)
@@ -94,10 +102,31 @@ static uint64_t size_class(uint64_t mib)
 	return (mib + step - 1) / step * step;
 }
 
+/* Up to an even number, down where the host's maximum is odd. */
+static uint32_t within_bounds(const struct oci_host_config *host, uint64_t mib)
+{
+	if (mib > host->max_memory_mib)
+		mib = host->max_memory_mib;
+	if (mib < OCI_VM_MEMORY_MIN_MIB)
+		mib = OCI_VM_MEMORY_MIN_MIB;
+	mib += mib & 1;
+	return (uint32_t)(mib > host->max_memory_mib ? mib - 2 : mib);
+}
+
+uint32_t oci_vm_memory_for(const struct oci_host_config *host, uint64_t limit)
+{
+	/* Also keeps the sum from wrapping. */
+	if (limit > host->max_memory_mib * MIB)
+		return within_bounds(host, host->max_memory_mib);
+	return within_bounds(host, size_class((limit + oci_vm_reserve(host, limit) + MIB - 1) / MIB));
+}
+
 static int size_memory(const struct oci_config *config, const struct oci_host_config *host,
 		       const struct oci_pod_size *pod, uint32_t *out, struct err *err)
 {
-	uint64_t mib, limit = pod ? pod->memory : memory_limit(config);
+	/* A pod's are its members', for which the VM grows. */
+	uint64_t huge = pod ? 0 : oci_huge_pages(&config->resources);
+	uint64_t mib, limit = pod ? pod->memory : oci_memory_limit(&config->resources);
 
 	if (get_annotation(&config->annotations, OCI_ANNOTATION_MEMORY, OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib,
 			   "max_memory_mib", &mib, err) < 0)
@@ -110,19 +139,13 @@ static int size_memory(const struct oci_config *config, const struct oci_host_co
 				"vm.hwConfig.memory: must be from %d to %u MiB (max_memory_mib in %s), not %" PRIu64,
 				OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib, OCI_HOST_CONFIG_FILE, mib);
 	}
-	if (mib == 0 && limit > host->max_memory_mib * MIB)
-		mib = host->max_memory_mib; /* also keeps the sum below from wrapping */
 	if (mib == 0 && limit != 0)
-		mib = size_class((limit + oci_vm_reserve(host, limit) + MIB - 1) / MIB);
+		mib = oci_vm_memory_for(host, limit + huge);
+	if (mib == 0 && huge != 0)
+		mib = oci_vm_memory_for(host, host->default_memory_mib * MIB + huge);
 	if (mib == 0)
 		mib = host->default_memory_mib;
-	if (mib > host->max_memory_mib)
-		mib = host->max_memory_mib;
-	if (mib < OCI_VM_MEMORY_MIN_MIB)
-		mib = OCI_VM_MEMORY_MIN_MIB;
-	/* Up to an even number, down where the host's maximum is odd. */
-	mib += mib & 1;
-	*out = (uint32_t)(mib > host->max_memory_mib ? mib - 2 : mib);
+	*out = within_bounds(host, mib);
 	return 0;
 }
 
@@ -184,6 +207,17 @@ static int size_vcpus(const struct oci_config *config, const struct oci_host_con
 	return 0;
 }
 
+static int find_huge_pages(const struct oci_map *annotations, bool *out, struct err *err)
+{
+	const char *text = oci_map_get(annotations, OCI_ANNOTATION_HUGE_PAGES);
+
+	*out = text && strcmp(text, "true") == 0;
+	if (!text || *out || strcmp(text, "false") == 0)
+		return 0;
+	return err_set(err, EINVAL, "annotation %s: must be true or false, not \"%s\"", OCI_ANNOTATION_HUGE_PAGES,
+		       text);
+}
+
 int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
 		struct err *err)
 {
@@ -200,7 +234,8 @@ int oci_vm_size(const struct oci_config *config, const struct oci_host_config *h
 	}
 	if (check_annotations(&config->annotations, host, err) < 0 ||
 	    size_memory(config, host, sandbox, &out->memory_mib, err) < 0 ||
-	    size_vcpus(config, host, sandbox, &out->vcpus, err) < 0)
+	    size_vcpus(config, host, sandbox, &out->vcpus, err) < 0 ||
+	    find_huge_pages(&config->annotations, &out->huge_pages, err) < 0)
 		return -1;
 	log_debug("machine: %u MiB, %u vCPUs", out->memory_mib, out->vcpus);
 	return 0;

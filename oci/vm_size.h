@@ -24,6 +24,7 @@ struct oci_resources;
 #define OCI_ANNOTATION_PREFIX "io.bulkhead."
 #define OCI_ANNOTATION_MEMORY "io.bulkhead.memory-mib"
 #define OCI_ANNOTATION_VCPUS "io.bulkhead.vcpus"
+#define OCI_ANNOTATION_HUGE_PAGES "io.bulkhead.huge-pages"
 
 bool oci_annotation_is_known(const char *name);
 
@@ -32,11 +33,22 @@ enum { OCI_VM_MEMORY_MIN_MIB = 64, OCI_VM_VCPUS_MAX = 255 };
 struct oci_vm_size {
 	uint32_t memory_mib; /* even: guest memory comes in pages of 2 MiB */
 	uint32_t vcpus;
+	bool huge_pages; /* of the host, for the VM's memory, wherever the host has them: faster, and less is given back
+			  */
 };
 
 /* Also refuses annotations with our prefix that the host's configuration does not allow. */
 int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
 		struct err *err);
+
+/* What a VM has for a memory limit of `limit` bytes, in MiB: its reserve included, no more than the host's maximum. */
+uint32_t oci_vm_memory_for(const struct oci_host_config *host, uint64_t limit);
+
+/* What a container may use, in bytes, without huge pages; 0: no limit. */
+uint64_t oci_memory_limit(const struct oci_resources *resources);
+
+/* The huge pages of 2 MiB that it may have, in bytes: memory beside that of the limit. */
+uint64_t oci_huge_pages(const struct oci_resources *resources);
 
 /* What the VM takes beyond a memory limit of `limit` bytes: kernel, agent, page structures. In bytes. */
 uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_update.c - new limits for a running container: exactly in the guest's cgroup, with the VM's overhead in the
- * host's. The VM itself keeps its size: a memory limit beyond it cannot be used up.
+ * host's. The VM's memory follows the limit, up and down, to no less than it was made with; its vCPUs stay.
  */
 #include "runtime/agent_client.h"
 #include "runtime/command.h"
 #include "runtime/container.h"
 #include "runtime/create_cgroup.h"
 #include "runtime/host_cgroup.h"
+#include "runtime/pod_memory.h"
+#include "runtime/vm_memory.h"
 
 #include "common/err.h"
 #include "common/proto.h"
@@ -17,6 +19,9 @@
 #include "oci/host_config.h"
 #include "oci/resources.h"
 #include "oci/store.h"
+#include "oci/vm_size.h"
+
+#include "vmm/vmm_api.h"
 
 #include "agent.pb.h"
 
@@ -198,27 +203,103 @@ static int update_guest(const struct container *container, const struct oci_reso
 	return result;
 }
 
-static int update_host(const struct container *container, const struct oci_resources *resources, struct err *err)
+static int update_host(const struct container *container, const struct oci_resources *resources,
+		       const struct oci_host_config *host, struct err *err)
 {
-	struct oci_host_config *host;
 	struct oci_map files = { 0 };
 
 	if (!container->store->cgroup_path)
 		return 0;
-	if (oci_host_config_load(OCI_HOST_CONFIG_FILE, &host, err) < 0)
-		return -1;
 	int result = create_cgroup_files(resources, host, &files, err);
 	if (result == 0)
 		result = host_cgroup_write(container->store->cgroup_path, &files, err);
 	oci_map_destroy(&files);
-	oci_host_config_destroy(host);
 	return result;
+}
+
+/* ---- the VM's memory ---- */
+
+/* What the VM should have, if the limit changes, and by which it grows or shrinks. */
+struct machine_size {
+	uint64_t has, wants; /* in bytes; the same: it stays */
+};
+
+/* Beside the limit: what is set now, or what the container was made with. */
+static int find_huge_pages(const struct container *container, const struct oci_resources *resources, uint64_t *out,
+			   struct err *err)
+{
+	struct oci_config *config;
+
+	*out = oci_huge_pages(resources);
+	if (resources->hugepage_count)
+		return 0;
+	if (container_load_config(container, &config, err) < 0)
+		return -1;
+	*out = oci_huge_pages(&config->resources);
+	oci_config_destroy(config);
+	return 0;
+}
+
+static int find_size(const struct container *container, const struct oci_resources *resources,
+		     const struct oci_host_config *host, struct machine_size *out, struct err *err)
+{
+	uint64_t limit = oci_memory_limit(resources), huge;
+	struct vmm_growth growth;
+
+	*out = (struct machine_size){ 0 };
+	if (limit == 0)
+		return 0;
+	if (vm_memory_get(container->dirfd, &growth, err) < 0 || find_huge_pages(container, resources, &huge, err) < 0)
+		return -1;
+	limit += huge;
+	if (growth.limit <= growth.begun)
+		return 0;
+	out->has = growth.requested;
+	out->wants = (uint64_t)oci_vm_memory_for(host, limit) << 20;
+	if (container->store->sandbox) {
+		const struct pod_member member = { .root = container->root,
+						   .sandbox = container->store->sandbox,
+						   .id = container->id,
+						   .dirfd = container->dirfd,
+						   .limit = limit };
+
+		if (pod_memory_need(&member, host, &out->wants, err) < 0)
+			return -1;
+	}
+	if (out->wants < growth.begun)
+		out->wants = growth.begun;
+	return 0;
+}
+
+/*
+ * The host's limit is above what the VM has at every moment, or the host would kill it. So what grows grows from the
+ * outside, and what shrinks from the inside; the guest refuses a limit below what the container uses, and then nothing
+ * has changed.
+ */
+static int update_all(const struct container *container, const struct oci_resources *resources,
+		      const struct oci_host_config *host, struct err *err)
+{
+	struct machine_size size;
+
+	if (find_size(container, resources, host, &size, err) < 0)
+		return -1;
+	if (size.wants > size.has)
+		return update_host(container, resources, host, err) < 0 ||
+				       vm_memory_set(container->dirfd, size.wants, true, err) < 0
+			       ? -1
+			       : update_guest(container, resources, err);
+	if (update_guest(container, resources, err) < 0)
+		return -1;
+	if (size.wants < size.has && vm_memory_set(container->dirfd, size.wants, true, err) < 0)
+		return -1;
+	return update_host(container, resources, host, err);
 }
 
 static int run(const struct invocation *invocation, struct err *err)
 {
 	const struct update_options *given = invocation->options;
 	struct oci_resources *resources = NULL;
+	struct oci_host_config *host = NULL;
 	struct container container;
 	int result;
 
@@ -234,11 +315,11 @@ static int run(const struct invocation *invocation, struct err *err)
 					    err);
 	if (result == 0)
 		result = keep_other_half(&container, &resources->cpu, err);
-	/* The guest first: it refuses what the container already uses, and then nothing has changed. */
 	if (result == 0)
-		result = update_guest(&container, resources, err);
+		result = oci_host_config_load(OCI_HOST_CONFIG_FILE, &host, err);
 	if (result == 0)
-		result = update_host(&container, resources, err);
+		result = update_all(&container, resources, host, err);
+	oci_host_config_destroy(host);
 	container_close(&container);
 	oci_resources_destroy(resources);
 	return result;

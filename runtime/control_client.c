@@ -126,6 +126,51 @@ int control_add_net(int dirfd, const char *name, int index, const uint8_t mac[6]
 	return 0;
 }
 
+int control_add_disk(int dirfd, const char *id, int fd, uint64_t packed, struct vmm_place *place, struct err *err)
+{
+	struct vmm_control_request request = { .op = VMM_CONTROL_ADD_DISK, .arg = packed };
+	struct vmm_control_reply reply;
+
+	snprintf(request.name, sizeof request.name, "%s", id);
+	if (exchange(dirfd, &request, (const int[FDS_MAX]){ fd, -1 }, &reply, err) < 0)
+		return -1;
+	*place = reply.place;
+	return 0;
+}
+
+int control_find_disk(int dirfd, const char *id, struct vmm_place *place, struct err *err)
+{
+	struct vmm_control_request request = { .op = VMM_CONTROL_FIND_DISK };
+	struct vmm_control_reply reply;
+
+	snprintf(request.name, sizeof request.name, "%s", id);
+	if (exchange(dirfd, &request, (const int[FDS_MAX]){ -1, -1 }, &reply, err) < 0)
+		return -1;
+	*place = reply.place;
+	return 0;
+}
+
+int control_remove_disk(int dirfd, const char *id, struct err *err)
+{
+	struct vmm_control_request request = { .op = VMM_CONTROL_REMOVE_DISK };
+	struct vmm_control_reply reply;
+
+	snprintf(request.name, sizeof request.name, "%s", id);
+	return exchange(dirfd, &request, (const int[FDS_MAX]){ -1, -1 }, &reply, err);
+}
+
+int control_resize(int dirfd, uint64_t bytes, struct vmm_place *place, struct vmm_growth *growth, struct err *err)
+{
+	const struct vmm_control_request request = { .op = VMM_CONTROL_RESIZE, .arg = bytes };
+	struct vmm_control_reply reply;
+
+	if (exchange(dirfd, &request, (const int[FDS_MAX]){ -1, -1 }, &reply, err) < 0)
+		return -1;
+	*place = reply.place;
+	*growth = reply.growth;
+	return 0;
+}
+
 bool control_has_net(int dirfd, int index)
 {
 	const struct vmm_control_request request = { .op = VMM_CONTROL_FIND_NET, .arg = (uint64_t)index };

@@ -23,6 +23,17 @@ int control_remove_share(int dirfd, const char *name, struct err *err);
 int control_add_net(int dirfd, const char *name, int index, const uint8_t mac[6], int tap_fd, int vhost_fd,
 		    struct vmm_place *place, struct err *err);
 
+/*
+ * A disk, served through `fd`, which stays the caller's too; code EEXIST: the VM has one of that name. `packed` is a
+ * struct vmm_disk. Finding one that is not there: ENOENT.
+ */
+int control_add_disk(int dirfd, const char *id, int fd, uint64_t packed, struct vmm_place *place, struct err *err);
+int control_find_disk(int dirfd, const char *id, struct vmm_place *place, struct err *err);
+int control_remove_disk(int dirfd, const char *id, struct err *err);
+
+/* VMM_CONTROL_RESIZE; `bytes` 0 only asks. */
+int control_resize(int dirfd, uint64_t bytes, struct vmm_place *place, struct vmm_growth *growth, struct err *err);
+
 /* Whether the VM has the interface. */
 bool control_has_net(int dirfd, int index);
 

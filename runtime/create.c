@@ -191,7 +191,9 @@ static int choose_machine(struct creation *c, struct err *err)
 	    pod_open(&c->pod, c->request->globals, config, err) < 0)
 		return -1;
 	c->launch.memory_mib = size.memory_mib;
+	c->launch.max_memory_mib = c->host->max_memory_mib;
 	c->launch.vcpus = size.vcpus;
+	c->launch.huge_pages = size.huge_pages;
 	if (c->pod.is_sandbox) {
 		if (oci_pod_size(&config->annotations, &pod_size, err) < 0)
 			return -1;
@@ -239,7 +241,8 @@ static int prepare(struct creation *c, struct err *err)
 		return -1;
 	if (c->shares.items[0].path)
 		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
-	if (open_network(c, err) < 0 || open_machine(c, err) < 0)
+	if (open_network(c, err) < 0 || launch_open_disks(&c->launch, &c->description.container, err) < 0 ||
+	    open_machine(c, err) < 0)
 		return -1;
 	adapt_root(c);
 	if (open_shares(c, err) < 0 || encode(c, err) < 0)
@@ -269,7 +272,7 @@ static int open_state(struct creation *c, struct err *err)
 	}
 	if (launch_open_log(&c->launch, dirfd, err) < 0)
 		return -1;
-	return pod_join(&c->pod, dirfd, &c->launch, &c->shares, err);
+	return pod_join(&c->pod, &c->created->container, &c->launch, &c->shares, c->request->config, c->host, err);
 }
 
 static int start(struct creation *c, struct err *err)

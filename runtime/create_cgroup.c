@@ -64,7 +64,9 @@ int create_cgroup_files(const struct oci_resources *resources, const struct oci_
 			struct oci_map *files, struct err *err)
 {
 	int64_t limit = resources->memory.limit.value;
-	uint64_t reserve = oci_vm_reserve(host, limit > 0 ? (uint64_t)limit : 0);
+	/* The guest's huge pages are beside its limit, but for the host they are memory like all of the VM's. */
+	uint64_t huge = oci_huge_pages(resources);
+	uint64_t reserve = oci_vm_reserve(host, (limit > 0 ? (uint64_t)limit : 0) + huge) + huge;
 
 	return oci_resources_host_files(resources, reserve + HOST_OVERHEAD_BYTES, files, err);
 }

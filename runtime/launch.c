@@ -18,6 +18,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,6 +57,8 @@ void launch_close(struct launch *launch)
 		close_fd(&launch->shares[i].fd);
 		free(launch->shares[i].argument);
 	}
+	for (size_t i = 0; i < launch->disk_count; i++)
+		close_fd(&launch->disks[i].fd);
 	free(launch->shares);
 	free(launch->cmdline);
 	free(launch->kernel_path);
@@ -201,8 +204,12 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 	int *memory_fd = &launch->template_memory_fd, *state_fd = &launch->template_state_fd;
 	struct err why = ERR_INIT;
 
-	/* The store is root's. A bundle's own kernel is not worth a place in it. */
-	if (!host->templates || geteuid() != 0 || config->vm.kernel || config->vm.initrd || config->vm.parameters.count)
+	/*
+	 * The store is root's. A bundle's own kernel is not worth a place in it, no template has disks, and its memory
+	 * is of small pages.
+	 */
+	if (launch->disk_count || launch->huge_pages || !host->templates || geteuid() != 0 || config->vm.kernel ||
+	    config->vm.initrd || config->vm.parameters.count)
 		return 0;
 	if (template_open_files(&inputs, memory_fd, state_fd, &why) == 0)
 		return 0;
@@ -263,6 +270,31 @@ int launch_open_shares(struct launch *launch, const struct oci_shares *shares, s
 	return 0;
 }
 
+static bool has_disk(const struct launch *launch, const char *id)
+{
+	for (size_t i = 0; i < launch->disk_count; i++)
+		if (strcmp(launch->disks[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+int launch_open_disks(struct launch *launch, const agent_Container *container, struct err *err)
+{
+	for (size_t i = 0; i < container->devices_count; i++) {
+		const agent_Device *device = &container->devices[i];
+
+		if (!disk_is_one(device) || has_disk(launch, device->disk))
+			continue;
+		if (launch->disk_count == LAUNCH_DISKS_MAX)
+			return err_set(err, E2BIG, "linux.devices: more than %d block devices of the host",
+				       LAUNCH_DISKS_MAX);
+		if (disk_open(device, &launch->disks[launch->disk_count], err) < 0)
+			return err_wrap(err, "linux.devices[%zu]", i);
+		launch->disk_count++;
+	}
+	return 0;
+}
+
 /* Arguments and their text grow in one allocation of known size: pointers first, then bytes. */
 struct arguments {
 	char **pointers;
@@ -296,8 +328,8 @@ static void add_number(struct arguments *a, const char *name, int value)
 
 int launch_arguments(struct launch *launch, const char *program, bool debug, struct err *err)
 {
-	size_t max = 32 + 2 * launch->share_count;
-	size_t bytes = 1024 + strlen(program) + strlen(launch->cmdline);
+	size_t max = 32 + 2 * launch->share_count + 2 * launch->disk_count;
+	size_t bytes = 1024 + launch->disk_count * 100 + strlen(program) + strlen(launch->cmdline);
 
 	for (size_t i = 0; i < launch->share_count; i++)
 		bytes += strlen(launch->shares[i].argument) + sizeof "--share" + 1;
@@ -311,7 +343,11 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 	add_number(&a, "--kernel-fd", launch->kernel_fd);
 	add_number(&a, "--initrd-fd", launch->initrd_fd);
 	add_number(&a, "--memory-mib", (int)launch->memory_mib);
+	if (launch->max_memory_mib > launch->memory_mib)
+		add_number(&a, "--max-memory-mib", (int)launch->max_memory_mib);
 	add_number(&a, "--vcpus", (int)launch->vcpus);
+	if (launch->huge_pages)
+		add_number(&a, "--huge-pages", 1);
 	if (launch->file_cache) {
 		add(&a, "--file-cache");
 		add(&a, "%s", launch->file_cache);
@@ -329,6 +365,12 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 		add(&a, "--share");
 		add(&a, "%s", launch->shares[i].argument);
 	}
+	for (size_t i = 0; i < launch->disk_count; i++) {
+		const struct disk *disk = &launch->disks[i];
+
+		add(&a, "--disk");
+		add(&a, "%s=%d,%" PRIu64, disk->id, disk->fd, disk->packed);
+	}
 	add(&a, "--log-level");
 	add(&a, "%s", log_level_name(debug ? LOG_DEBUG : launch->log_level));
 	if (a.max == 0) {
@@ -341,7 +383,7 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 
 int launch_fds(const struct launch *launch, int **fds, size_t *count, struct err *err)
 {
-	int *list = calloc(launch->share_count + FIXED_FDS, sizeof *list);
+	int *list = calloc(launch->share_count + launch->disk_count + FIXED_FDS, sizeof *list);
 	size_t n = 0;
 
 	if (!list)
@@ -358,6 +400,8 @@ int launch_fds(const struct launch *launch, int **fds, size_t *count, struct err
 	}
 	for (size_t i = 0; i < launch->share_count; i++)
 		list[n++] = launch->shares[i].fd;
+	for (size_t i = 0; i < launch->disk_count; i++)
+		list[n++] = launch->disks[i].fd;
 	*fds = list;
 	*count = n;
 	return 0;

@@ -8,6 +8,7 @@
 #define BULKHEAD_RUNTIME_LAUNCH_H
 
 #include "common/log.h"
+#include "runtime/disk.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,8 @@ struct oci_host_config;
 struct oci_shares;
 struct paths;
 
+enum { LAUNCH_DISKS_MAX = 10 };
+
 struct launch {
 	int kvm_fd, kernel_fd, initrd_fd;
 	char *kernel_path, *initrd_path; /* for messages */
@@ -26,6 +29,8 @@ struct launch {
 	int log_fd;
 	int template_memory_fd, template_state_fd; /* -1: the VM boots */
 	uint32_t memory_mib, vcpus;
+	uint32_t max_memory_mib; /* what it may grow to; 0: it cannot */
+	bool huge_pages;
 	const char *file_cache;   /* oci/file_cache.h; NULL: the monitor's default */
 	enum log_level log_level; /* of the monitor, as the host's configuration says */
 	char *cmdline;
@@ -34,6 +39,8 @@ struct launch {
 		int fd;
 	} * shares;
 	size_t share_count;
+	struct disk disks[LAUNCH_DISKS_MAX];
+	size_t disk_count;
 	char **arguments; /* from launch_arguments, which also holds their text */
 };
 
@@ -63,6 +70,9 @@ int launch_open_state(struct launch *launch, int dirfd, struct err *err);
 
 /* The log file alone. */
 int launch_open_log(struct launch *launch, int dirfd, struct err *err);
+
+/* The disks among the container's devices, each once. `container` has to outlive `launch`. */
+int launch_open_disks(struct launch *launch, const agent_Container *container, struct err *err);
 
 int launch_open_shares(struct launch *launch, const struct oci_shares *shares, struct err *err);
 

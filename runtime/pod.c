@@ -3,8 +3,10 @@
 
 #include "runtime/control_client.h"
 #include "runtime/launch.h"
+#include "runtime/pod_memory.h"
 #include "runtime/pod_shares.h"
 #include "runtime/statedir.h"
+#include "runtime/vm_device.h"
 #include "runtime/vm_socket.h"
 
 #include "common/err.h"
@@ -14,6 +16,7 @@
 #include "oci/config.h"
 #include "oci/describe.h"
 #include "oci/pod.h"
+#include "oci/vm_size.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -170,10 +173,33 @@ static int add_shares(int dirfd, const struct launch *launch, const struct oci_s
 	return 0;
 }
 
-int pod_join(struct pod *pod, int dirfd, const struct launch *launch, const struct oci_shares *shares, struct err *err)
+/* What another member has already is in use as it is. */
+static int add_disks(int dirfd, const struct launch *launch, struct err *err)
+{
+	for (size_t i = 0; i < launch->disk_count; i++) {
+		const struct disk *disk = &launch->disks[i];
+		struct vmm_place place;
+
+		if (control_add_disk(dirfd, disk->id, disk->fd, disk->packed, &place, err) < 0) {
+			if (err->code != EEXIST)
+				return -1;
+			*err = (struct err)ERR_INIT;
+			if (control_find_disk(dirfd, disk->id, &place, err) < 0)
+				return -1;
+		}
+		if (vm_device_add(dirfd, &place, false, err) < 0)
+			return err_wrap(err, "disk %s", disk->id);
+	}
+	return 0;
+}
+
+int pod_join(struct pod *pod, const struct container *member, const struct launch *launch,
+	     const struct oci_shares *shares, const struct oci_config *config, const struct oci_host_config *host,
+	     struct err *err)
 {
 	static const char *const links[] = { VM_SOCKET_VSOCK, VM_SOCKET_CONTROL, STATEDIR_END };
 	const struct container *sandbox = &pod->sandbox;
+	int dirfd = member->dirfd;
 
 	if (statedir_lock(sandbox->dirfd, sandbox->id, err) < 0)
 		return -1;
@@ -184,6 +210,16 @@ int pod_join(struct pod *pod, int dirfd, const struct launch *launch, const stru
 		result = link_file(pod, dirfd, links[i], err);
 	if (result == 0)
 		result = add_shares(dirfd, launch, shares, err);
+	if (result == 0)
+		result = add_disks(dirfd, launch, err);
+	if (result == 0)
+		pod_memory_join(&(struct pod_member){ .root = sandbox->root,
+						      .sandbox = sandbox->id,
+						      .id = member->id,
+						      .dirfd = dirfd,
+						      .limit = oci_memory_limit(&config->resources) +
+							       oci_huge_pages(&config->resources) },
+				host);
 	flock(sandbox->dirfd, LOCK_UN);
 	return result;
 }

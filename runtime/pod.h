@@ -25,6 +25,7 @@ struct err;
 struct globals;
 struct launch;
 struct oci_config;
+struct oci_host_config;
 struct oci_shares;
 
 struct pod {
@@ -49,8 +50,10 @@ const char *pod_container_of_namespace(void *pod, uint32_t clone_flag, const cha
 int pod_name_shares(const struct launch *launch, struct oci_shares *shares, agent_Container *description,
 		    struct oci_store *store, struct err *err);
 
-/* The member's record is written; now its sockets, and its shares into the VM. */
-int pod_join(struct pod *pod, int dirfd, const struct launch *launch, const struct oci_shares *shares, struct err *err);
+/* The member's record is written; now its sockets, its shares into the VM, and memory for its limit. */
+int pod_join(struct pod *pod, const struct container *member, const struct launch *launch,
+	     const struct oci_shares *shares, const struct oci_config *config, const struct oci_host_config *host,
+	     struct err *err);
 
 /* A member is being removed: whatever is left of it in the VM, if there is still one. Nothing is done otherwise. */
 void pod_leave(const struct container *container);

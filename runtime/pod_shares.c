@@ -5,7 +5,9 @@
 #include "runtime/control_client.h"
 #include "runtime/launch.h"
 #include "runtime/pod.h"
+#include "runtime/pod_memory.h"
 #include "runtime/statedir.h"
+#include "runtime/vm_device.h"
 
 #include "common/auto.h"
 #include "common/err.h"
@@ -115,6 +117,13 @@ int pod_name_shares(const struct launch *launch, struct oci_shares *shares, agen
 		free(store->shares);
 		store->shares = list;
 	}
+	/* Disks have names that no share has, and are taken out of the VM like shares. */
+	for (size_t i = 0; i < launch->disk_count; i++) {
+		char *list = oci_format("%s,%s", store->shares, launch->disks[i].id);
+
+		free(store->shares);
+		store->shares = list;
+	}
 	return 0;
 }
 
@@ -141,6 +150,24 @@ static int collect_others(const char *id, void *arg)
 	return 0;
 }
 
+static bool is_disk(const char *name)
+{
+	return name[0] == 'b'; /* shares of a pod begin with c or v, disks as oci/describe_devices.c names them */
+}
+
+/* The guest lets go first; if it does not, the monitor takes the disk away all the same. */
+static int remove_disk(int dirfd, const char *id, struct err *err)
+{
+	struct vmm_place place;
+
+	if (control_find_disk(dirfd, id, &place, err) < 0)
+		return -1;
+	if (vm_device_remove(dirfd, &place, err) < 0)
+		log_debug("disk %s: %s", id, err->text);
+	*err = (struct err)ERR_INIT;
+	return control_remove_disk(dirfd, id, err);
+}
+
 static void remove_shares(const struct container *container, const char *others)
 {
 	auto_free char *list = oci_strdup(container->store->shares);
@@ -149,9 +176,13 @@ static void remove_shares(const struct container *container, const char *others)
 	for (name = strtok_r(list, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
 		struct err err = ERR_INIT;
 
-		if (!pod_shares_have(others, name) && control_remove_share(container->dirfd, name, &err) < 0 &&
-		    err.code != ENOENT)
-			log_debug("container %s: share %s: %s", container->id, name, err.text);
+		if (pod_shares_have(others, name))
+			continue;
+		int result = is_disk(name) ? remove_disk(container->dirfd, name, &err)
+					   : control_remove_share(container->dirfd, name, &err);
+		if (result < 0 && err.code != ENOENT)
+			log_debug("container %s: %s %s: %s", container->id, is_disk(name) ? "disk" : "share", name,
+				  err.text);
 	}
 }
 
@@ -187,4 +218,12 @@ void pod_leave(const struct container *container)
 	close_fd(&lock);
 	free(leaving.others);
 	delete_in_guest(container);
+	/* What it used is free now. A guest that cannot give its memory back at once waits long before it tries again.
+	 */
+	lock = statedir_open(container->root, container->store->sandbox, true, &ignored);
+	if (lock >= 0)
+		pod_memory_leave(&(struct pod_member){ .root = container->root,
+						       .sandbox = container->store->sandbox,
+						       .id = container->id,
+						       .dirfd = container->dirfd });
 }

@@ -32,6 +32,20 @@ struct control {
 
 /* --- one request ------------------------------------------------------------------------------------------- */
 
+static int add_disk(struct control *control, const struct vmm_control_request *request, int *fd,
+		    struct vmm_place *place, struct err *err)
+{
+	struct vmm_disk disk = vmm_disk_unpack(request->arg);
+
+	if (*fd < 0)
+		return err_set(err, EBADF, "a disk needs a descriptor");
+	if (!*request->name || strlen(request->name) > VMM_DISK_ID_MAX)
+		return err_set(err, EINVAL, "the name of a disk is of 1 to %d bytes", VMM_DISK_ID_MAX);
+	if (disk.block_log < 9 || disk.block_log > 16 || disk.sectors >> 54)
+		return err_set(err, EINVAL, "disk %s: of an impossible size", request->name);
+	return control->ops->add_disk(control->arg, request->name, &disk, take_fd(fd), place, err);
+}
+
 /* Descriptors that did not come are -1; what is not taken of them the caller closes. */
 static int handle(struct control *control, const struct vmm_control_request *request, int fds[REQUEST_FDS],
 		  struct vmm_control_reply *reply, struct err *err)
@@ -65,6 +79,14 @@ static int handle(struct control *control, const struct vmm_control_request *req
 		return ops->find_net(control->arg, request->arg, &reply->place, err);
 	case VMM_CONTROL_REMOVE_NET:
 		return ops->remove_net(control->arg, request->arg, err);
+	case VMM_CONTROL_ADD_DISK:
+		return add_disk(control, request, &fds[0], &reply->place, err);
+	case VMM_CONTROL_FIND_DISK:
+		return ops->find_disk(control->arg, request->name, &reply->place, err);
+	case VMM_CONTROL_REMOVE_DISK:
+		return ops->remove_disk(control->arg, request->name, err);
+	case VMM_CONTROL_RESIZE:
+		return ops->resize(control->arg, request->arg, &reply->place, &reply->growth, err);
 	case VMM_CONTROL_KILL:
 		return ops->kill(control->arg, err);
 	}

@@ -29,6 +29,11 @@ struct control_ops {
 		       struct vmm_place *place, struct err *err);
 	int (*find_net)(void *arg, uint64_t key, struct vmm_place *place, struct err *err);
 	int (*remove_net)(void *arg, uint64_t key, struct err *err);
+	int (*add_disk)(void *arg, const char *id, const struct vmm_disk *disk, int fd /* taken */,
+			struct vmm_place *place, struct err *err);
+	int (*find_disk)(void *arg, const char *id, struct vmm_place *place, struct err *err);
+	int (*remove_disk)(void *arg, const char *id, struct err *err);
+	int (*resize)(void *arg, uint64_t bytes, struct vmm_place *place, struct vmm_growth *growth, struct err *err);
 	int (*kill)(void *arg, struct err *err); /* the reply is sent first */
 };
 

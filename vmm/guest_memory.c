@@ -4,6 +4,7 @@
 #include "common/err.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -30,7 +31,7 @@ static void choose_page_size(const struct guest_range *range, uint64_t total, bo
 }
 
 /* The host address is aligned to huge pages like the guest's, so that the one can be the other. */
-static int add_range(struct guest_memory *memory, uint64_t start, uint64_t size, struct err *err)
+static int map_range(struct guest_range *range, uint64_t start, uint64_t size, struct err *err)
 {
 	uint64_t room = size + GUEST_HUGE_PAGE, before, after;
 	uint8_t *map = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -43,7 +44,15 @@ static int add_range(struct guest_memory *memory, uint64_t start, uint64_t size,
 	if (before)
 		munmap(map, before);
 	munmap(map + before + size, after);
-	memory->ranges[memory->count++] = (struct guest_range){ .start = start, .size = size, .host = map + before };
+	*range = (struct guest_range){ .start = start, .size = size, .host = map + before };
+	return 0;
+}
+
+static int add_range(struct guest_memory *memory, uint64_t start, uint64_t size, struct err *err)
+{
+	if (map_range(&memory->ranges[memory->count], start, size, err))
+		return -1;
+	memory->count++;
 	memory->size += size;
 	return 0;
 }
@@ -76,26 +85,55 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *
 	return 0;
 }
 
+void guest_memory_use_huge_pages(struct guest_memory *memory)
+{
+	memory->huge_pages = true;
+	for (unsigned i = 0; i < memory->count; i++)
+		madvise(memory->ranges[i].host, memory->ranges[i].size, MADV_HUGEPAGE);
+}
+
 void guest_memory_destroy(struct guest_memory *memory)
 {
 	for (unsigned i = 0; i < memory->count; i++)
 		munmap(memory->ranges[i].host, memory->ranges[i].size);
+	if (memory->growth.host)
+		munmap(memory->growth.host, memory->growth.size);
 	*memory = (struct guest_memory){ 0 };
+}
+
+int guest_memory_reserve(struct guest_memory *memory, uint64_t start, uint64_t size, struct err *err)
+{
+	if (!size || size % GUEST_HUGE_PAGE || size > SIZE_LIMIT || start % GUEST_HUGE_PAGE)
+		return err_set(err, EINVAL, "%llu bytes of memory to grow by: not a multiple of 2 MiB, or too large",
+			       (unsigned long long)size);
+	if (map_range(&memory->growth, start, size, err))
+		return -1;
+	/* As the rest of the guest's memory. */
+	madvise(memory->growth.host, size, memory->huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	return 0;
+}
+
+/* Written so that nothing can wrap: the guest chose both numbers. NULL: not there. */
+static void *at(const struct guest_range *range, uint64_t size, uint64_t address, uint64_t length)
+{
+	uint64_t offset = address - range->start;
+
+	return address >= range->start && offset < size && length && length <= size - offset ? range->host + offset
+											     : NULL;
 }
 
 void *guest_memory_at(const struct guest_memory *memory, uint64_t address, uint64_t length)
 {
 	for (unsigned i = 0; i < memory->count; i++) {
-		const struct guest_range *range = &memory->ranges[i];
+		void *found = at(&memory->ranges[i], memory->ranges[i].size, address, length);
 
-		/* Written so that nothing can wrap: the guest chose both numbers. */
-		if (address >= range->start && address - range->start < range->size) {
-			uint64_t offset = address - range->start;
-
-			return length && length <= range->size - offset ? range->host + offset : NULL;
-		}
+		if (found)
+			return found;
 	}
-	return NULL;
+	/* Acquire: whoever sees what was granted sees where it is. */
+	uint64_t granted = atomic_load_explicit(&memory->granted, memory_order_acquire);
+
+	return granted ? at(&memory->growth, granted, address, length) : NULL;
 }
 
 bool guest_memory_read(const struct guest_memory *memory, uint64_t address, void *out, size_t length)

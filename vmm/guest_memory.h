@@ -2,7 +2,8 @@
 /*
  * guest_memory.h - the guest's physical memory, mapped privately into this process.
  *
- * Two ranges at most: below the MMIO hole (GUEST_HOLE_START) and from 4 GiB up. Every guest physical address that came
+ * Two ranges at most: below the MMIO hole (GUEST_HOLE_START) and from 4 GiB up; and a third, above both, that comes
+ * while the guest runs (growth.h) and of which more and more is the guest's. Every guest physical address that came
  * from the guest is turned into a pointer here and nowhere else. The mapping lives as long as the monitor. The bytes
  * behind a pointer may change at any time (the guest runs): copy what is to be checked first, then check the copy.
  * Any thread may call the translation functions; they only read.
@@ -31,6 +32,11 @@ struct guest_memory {
 	struct guest_range ranges[2];
 	unsigned count;
 	uint64_t size; /* of all ranges */
+	bool huge_pages;
+	/* Set once, on the loop thread, before `granted` is more than 0; `granted` bytes of it, which only grow, are
+	 * memory. */
+	struct guest_range growth;
+	_Atomic uint64_t granted;
 };
 
 /* Maps `size` bytes (a multiple of 2 MiB), private and zero. Undo with guest_memory_destroy, also half built. */
@@ -39,7 +45,16 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size, struct err *
 /* The same without a choice of page sizes: what comes will be mapped over it (snapshot_memory.h). */
 int guest_memory_create_plain(struct guest_memory *memory, uint64_t size, struct err *err);
 
+/* From now on wherever the host has them, instead of where they cost little; also for what is reserved for growth. */
+void guest_memory_use_huge_pages(struct guest_memory *memory);
+
 void guest_memory_destroy(struct guest_memory *memory);
+
+/*
+ * Maps `size` bytes (a multiple of 2 MiB) for growth, from `start` on; none of it is granted yet. Once, on the loop
+ * thread, while any other may translate addresses.
+ */
+int guest_memory_reserve(struct guest_memory *memory, uint64_t start, uint64_t size, struct err *err);
 
 /*
  * The host address of `length` bytes at guest physical `address`, or NULL if any of them is not memory. Never spans two

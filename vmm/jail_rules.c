@@ -80,9 +80,12 @@ static const struct call_rule loop[] = {
 	ALLOW(fstat),       /* the same */
 	ALLOW(statx),       /* the same */
 	ALLOW(fstatfs),     /* its file system */
-	/* interrupts; doorbells and interrupts of such a device; its tap; vhost-net */
+	/*
+	 * Interrupts; doorbells and interrupts of such a device; its tap; vhost-net; memory that the VM grows by, which
+	 * can be no more than this process has itself.
+	 */
 	ONE_OF(ioctl, 1, KVM_IRQ_LINE, KVM_IOEVENTFD, KVM_IRQFD, TUNSETVNETHDRSZ, TUNSETVNETLE, VHOST_SET_OWNER,
-	       VHOST_GET_FEATURES, NET_REQUESTS),
+	       VHOST_GET_FEATURES, KVM_SET_USER_MEMORY_REGION, NET_REQUESTS),
 };
 
 static const struct call_rule vcpu[] = {

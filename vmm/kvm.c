@@ -14,7 +14,8 @@
 #define IDENTITY_MAP_ADDRESS 0xfffbc000ull
 #define TSS_ADDRESS 0xfffbd000ull /* three pages */
 
-enum { SHOWN_SLOT = 8 }; /* a memory slot that is none of the guest's memory */
+/* A memory slot that is none of the guest's memory; the first of those for memory that comes while it runs. */
+enum { SHOWN_SLOT = 8, LATER_SLOT = 16 };
 
 static const struct {
 	int number;
@@ -87,6 +88,21 @@ int kvm_set_memory(struct kvm *kvm, const struct guest_memory *memory, struct er
 			return err_set_errno(err, "KVM refuses %llu MiB of memory for the guest",
 					     (unsigned long long)(range->size >> 20));
 	}
+	return 0;
+}
+
+int kvm_add_memory(struct kvm *kvm, unsigned n, uint64_t address, uint64_t size, const void *host, struct err *err)
+{
+	const struct kvm_userspace_memory_region slot = {
+		.slot = LATER_SLOT + n,
+		.guest_phys_addr = address,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)host,
+	};
+
+	if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot))
+		return err_set_errno(err, "KVM refuses %llu MiB of memory more for the guest",
+				     (unsigned long long)(size >> 20));
 	return 0;
 }
 

@@ -30,6 +30,13 @@ void kvm_destroy(struct kvm *kvm); /* also half built */
 /* Makes all of `memory` the guest's. Call it when the images are mapped: each mapping after that costs a flush. */
 int kvm_set_memory(struct kvm *kvm, const struct guest_memory *memory, struct err *err);
 
+/*
+ * Makes `size` bytes at `host` the guest's as well, at `address`, where nothing is yet; `n` counts such pieces from 0
+ * up, to KVM_LATER_MAX - 1. The guest may run.
+ */
+#define KVM_LATER_MAX 64u
+int kvm_add_memory(struct kvm *kvm, unsigned n, uint64_t address, uint64_t size, const void *host, struct err *err);
+
 /* A new eventfd; each write to it raises interrupt `gsi` (an edge). -1 with the error set. */
 int kvm_interrupt_fd(struct kvm *kvm, unsigned gsi, struct err *err);
 

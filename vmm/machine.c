@@ -11,6 +11,7 @@
  *     0xd1000000           registers of the sandbox device, interrupt 5
  *     0xfec00000 ...       interrupt controllers, in the kernel
  *     4 GiB ...            the memory beyond 3 GiB
+ *     behind all of it     what comes when the VM grows (growth.h)
  */
 #include "vmm/machine.h"
 
@@ -21,7 +22,9 @@
 #include "vmm/boot_params.h"
 #include "vmm/bus.h"
 #include "vmm/control.h"
+#include "vmm/disks.h"
 #include "vmm/event.h"
+#include "vmm/growth.h"
 #include "vmm/guest_memory.h"
 #include "vmm/guest_text.h"
 #include "vmm/jail.h"
@@ -33,6 +36,7 @@
 #include "vmm/template.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtio_balloon.h"
+#include "vmm/virtio_blk.h"
 #include "vmm/virtio_fs.h"
 #include "vmm/virtio_rng.h"
 #include "vmm/virtio_vsock.h"
@@ -62,6 +66,8 @@ struct machine {
 	struct bus bus;
 	struct virtio_device *fs, *vsock; /* the bus's */
 	struct nets nets;
+	struct growth growth;
+	struct disks disks;
 	struct sandbox sandbox;
 	struct serial serial;
 	char cmdline[BOOT_CMDLINE_MAX + 1];
@@ -323,9 +329,11 @@ static int control_resume(void *arg, struct err *err)
 static void control_stats(void *arg, struct vmm_stats *out, struct vmm_details *details)
 {
 	struct machine *machine = arg;
+	struct vmm_growth growth;
 
+	growth_describe(&machine->growth, &growth);
 	*out = (struct vmm_stats){
-		.memory_size = machine->memory.size,
+		.memory_size = growth.plugged,
 		.vcpus = vcpus_count(machine->vcpus),
 		.paused = vcpus_are_paused(machine->vcpus),
 		.exits = vcpus_exits(machine->vcpus),
@@ -392,6 +400,48 @@ static int control_remove_net(void *arg, uint64_t key, struct err *err)
 	return nets_remove(&machine->nets, key, err);
 }
 
+static int add_disk(struct machine *machine, const char *id, struct vmm_disk disk, int fd, struct vmm_place *place,
+		    struct err *err)
+{
+	struct virtio_blk_backend backend = {
+		.fd = fd, .sectors = disk.sectors, .block_log = disk.block_log, .read_only = disk.read_only
+	};
+
+	snprintf(backend.id, sizeof backend.id, "%s", id);
+	return disks_add(&machine->disks, &backend, place, err);
+}
+
+static int control_add_disk(void *arg, const char *id, const struct vmm_disk *disk, int fd, struct vmm_place *place,
+			    struct err *err)
+{
+	return add_disk(arg, id, *disk, fd, place, err);
+}
+
+static int control_find_disk(void *arg, const char *id, struct vmm_place *place, struct err *err)
+{
+	struct machine *machine = arg;
+
+	return disks_find(&machine->disks, id, place, err);
+}
+
+static int control_remove_disk(void *arg, const char *id, struct err *err)
+{
+	struct machine *machine = arg;
+
+	return disks_remove(&machine->disks, id, err);
+}
+
+static int control_resize(void *arg, uint64_t bytes, struct vmm_place *place, struct vmm_growth *growth,
+			  struct err *err)
+{
+	struct machine *machine = arg;
+
+	if (bytes && growth_request(&machine->growth, bytes, place, err))
+		return -1;
+	growth_describe(&machine->growth, growth);
+	return 0;
+}
+
 static const struct control_ops control_ops = {
 	.pause = control_pause,
 	.resume = control_resume,
@@ -401,6 +451,10 @@ static const struct control_ops control_ops = {
 	.add_net = control_add_net,
 	.find_net = control_find_net,
 	.remove_net = control_remove_net,
+	.add_disk = control_add_disk,
+	.find_disk = control_find_disk,
+	.remove_disk = control_remove_disk,
+	.resize = control_resize,
 	.kill = control_kill,
 };
 
@@ -438,9 +492,13 @@ static int create_loop(struct machine *machine, struct err *err)
 static int add_devices(struct machine *machine, const struct machine_config *config, struct err *err)
 {
 	struct bus *bus = &machine->bus;
+	struct vmm_place place;
 
 	bus_init(bus, &machine->kvm, machine->loop, &machine->memory);
 	nets_init(&machine->nets, bus);
+	disks_init(&machine->disks, bus);
+	growth_init(&machine->growth, &machine->kvm, bus, &machine->nets, &machine->memory,
+		    (uint64_t)config->max_memory_mib << 20);
 	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, config->file_cache, config->proc_fd, err);
 	if (bus_add(bus, machine->fs, err) < 0)
 		return -1;
@@ -449,6 +507,11 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 		return -1;
 	if (bus_add(bus, virtio_rng_create(err), err) < 0)
 		return -1;
+	machine->disks.fs = machine->fs;
+	for (unsigned i = 0; i < config->disk_count; i++)
+		if (add_disk(machine, config->disks[i].id, vmm_disk_unpack(config->disks[i].packed),
+			     config->disks[i].fd, &place, err))
+			return -1;
 	return bus_tell_guest(bus, machine->cmdline, sizeof machine->cmdline, err);
 }
 
@@ -506,6 +569,8 @@ static int build_cold(struct machine *machine, const struct machine_config *conf
 
 	if (guest_memory_create(&machine->memory, (uint64_t)config->memory_mib << 20, err))
 		return -1;
+	if (config->huge_pages)
+		guest_memory_use_huge_pages(&machine->memory);
 	if (load(machine, config, &kernel, err))
 		return -1;
 	if (kvm_set_memory(&machine->kvm, &machine->memory, err))

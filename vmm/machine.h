@@ -8,6 +8,8 @@
 #ifndef BULKHEAD_MACHINE_H
 #define BULKHEAD_MACHINE_H
 
+#include "vmm/disks.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,8 +25,14 @@ struct machine_share {
 	bool read_only;
 };
 
-/* Descriptors of -1 are not there; only kvm_fd, kernel_fd and vsock_fd must be. The machine takes those of shares and
- * sockets. */
+struct machine_disk {
+	const char *id;
+	int fd;
+	uint64_t packed; /* struct vmm_disk */
+};
+
+/* Descriptors of -1 are not there; only kvm_fd, kernel_fd and vsock_fd must be. The machine takes those of shares,
+ * disks and sockets. */
 struct machine_config {
 	int kvm_fd, kernel_fd, initrd_fd;
 	int vsock_fd;   /* listening, for `CONNECT <port>` */
@@ -36,11 +44,15 @@ struct machine_config {
 	/* Two empty files: make a template. The VM ends when its agent is ready, and they are filled then. */
 	int save_memory_fd, save_state_fd;
 	unsigned memory_mib;
+	unsigned max_memory_mib; /* what it may grow to; less: it cannot */
+	bool huge_pages;         /* for all memory; not with a template, whose memory is its file's */
 	unsigned vcpus;
 	const char *cmdline;
 	const struct fs_caching *file_cache; /* fs_server.h */
 	struct machine_share shares[MACHINE_SHARES_MAX];
 	unsigned share_count;
+	struct machine_disk disks[DISKS_MAX]; /* not with a template: they are not of its devices */
+	unsigned disk_count;
 };
 
 struct machine *machine_create(const struct machine_config *config, struct err *err);

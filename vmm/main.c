@@ -12,6 +12,7 @@
 #include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
+#include "vmm/vmm_api.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +74,26 @@ static int parse_share(char *text, struct machine_config *config, struct err *er
 	return parse_fd(equals + 1, &share->fd, err);
 }
 
+/* ID=FD,NUMBER, the number as vmm_disk_pack makes it. Cuts up its argument. */
+static int parse_disk(char *text, struct machine_config *config, struct err *err)
+{
+	struct machine_disk *disk = &config->disks[config->disk_count];
+	char *equals = strrchr(text, '='), *comma = equals ? strchr(equals, ',') : NULL, *end;
+
+	if (config->disk_count == DISKS_MAX)
+		return err_set(err, EINVAL, "more than %d disks", DISKS_MAX);
+	if (!comma || equals == text || equals - text > VMM_DISK_ID_MAX)
+		return err_set(err, EINVAL, "'%s' is not ID=FD,NUMBER", text);
+	*equals = *comma = '\0';
+	disk->id = text;
+	errno = 0;
+	disk->packed = strtoull(comma + 1, &end, 10);
+	if (errno || end == comma + 1 || *end)
+		return err_set(err, EINVAL, "'%s' is not a number", comma + 1);
+	config->disk_count++;
+	return parse_fd(equals + 1, &disk->fd, err);
+}
+
 static int parse_option(const char *name, char *value, struct arguments *arguments, struct err *err)
 {
 	struct machine_config *config = &arguments->machine;
@@ -99,6 +120,8 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 			return parse_fd(value, fds[i].fd, err);
 	if (!strcmp(name, "--share"))
 		return parse_share(value, config, err);
+	if (!strcmp(name, "--disk"))
+		return parse_disk(value, config, err);
 	if (!strcmp(name, "--file-cache")) {
 		config->file_cache = fs_caching_find(value);
 		return config->file_cache ? 0 : err_set(err, EINVAL, "'%s' is not none, auto or always", value);
@@ -116,6 +139,18 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		if (parse_number(value, 2, MEMORY_MIB_MAX, &number, err))
 			return -1;
 		config->memory_mib = ((unsigned)number + 1) & ~1u; /* memory comes in pieces of 2 MiB */
+		return 0;
+	}
+	if (!strcmp(name, "--max-memory-mib")) {
+		if (parse_number(value, 2, MEMORY_MIB_MAX, &number, err))
+			return -1;
+		config->max_memory_mib = (unsigned)number & ~1u;
+		return 0;
+	}
+	if (!strcmp(name, "--huge-pages")) {
+		if (parse_number(value, 0, 1, &number, err))
+			return -1;
+		config->huge_pages = number;
 		return 0;
 	}
 	if (!strcmp(name, "--vcpus")) {

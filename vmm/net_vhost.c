@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/vhost.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -54,18 +55,27 @@ void net_vhost_destroy(struct net_vhost *vhost)
 	free(vhost);
 }
 
-static bool set_memory(const struct net_vhost *vhost, const struct guest_memory *memory)
+static struct vhost_memory_region region_of(const struct guest_range *range, uint64_t size)
 {
-	_Alignas(8) uint8_t space[sizeof(struct vhost_memory) + 2 * sizeof(struct vhost_memory_region)];
-	struct vhost_memory *table = (struct vhost_memory *)(void *)space;
+	return (struct vhost_memory_region){
+		.guest_phys_addr = range->start,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)range->host,
+	};
+}
 
-	*table = (struct vhost_memory){ .nregions = memory->count };
+bool net_vhost_set_memory(const struct net_vhost *vhost, const struct virtio_device *device)
+{
+	_Alignas(8) uint8_t space[sizeof(struct vhost_memory) + 3 * sizeof(struct vhost_memory_region)];
+	struct vhost_memory *table = (struct vhost_memory *)(void *)space;
+	const struct guest_memory *memory = device->queues[0].memory;
+	uint64_t granted = atomic_load_explicit(&memory->granted, memory_order_acquire);
+
+	*table = (struct vhost_memory){ .nregions = memory->count + (granted != 0) };
 	for (unsigned i = 0; i < memory->count; i++)
-		table->regions[i] = (struct vhost_memory_region){
-			.guest_phys_addr = memory->ranges[i].start,
-			.memory_size = memory->ranges[i].size,
-			.userspace_addr = (uintptr_t)memory->ranges[i].host,
-		};
+		table->regions[i] = region_of(&memory->ranges[i], memory->ranges[i].size);
+	if (granted)
+		table->regions[memory->count] = region_of(&memory->growth, granted);
 	return !ioctl(vhost->fd, VHOST_SET_MEM_TABLE, table);
 }
 
@@ -93,7 +103,7 @@ bool net_vhost_start(struct net_vhost *vhost, struct virtio_device *device, int 
 {
 	__u64 features = device->driver_features & vhost->features;
 
-	if (ioctl(vhost->fd, VHOST_SET_FEATURES, &features) || !set_memory(vhost, device->queues[0].memory))
+	if (ioctl(vhost->fd, VHOST_SET_FEATURES, &features) || !net_vhost_set_memory(vhost, device))
 		return false;
 	for (unsigned i = 0; i < RINGS; i++) {
 		if (device->queues[i].ready && !set_ring(vhost, device, i, tap_fd)) {

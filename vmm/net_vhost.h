@@ -21,6 +21,7 @@ void net_vhost_destroy(struct net_vhost *vhost); /* NULL is fine */
 
 /* Between activate and reset of the device. False: the kernel refused something. */
 bool net_vhost_start(struct net_vhost *vhost, struct virtio_device *device, int tap_fd);
+bool net_vhost_set_memory(const struct net_vhost *vhost, const struct virtio_device *device); /* as it is now */
 void net_vhost_stop(struct net_vhost *vhost); /* returns when the kernel has let go of guest memory */
 
 #endif

@@ -101,3 +101,9 @@ int nets_remove(struct nets *nets, uint64_t key, struct err *err)
 	nets->items[i].is_plugged = false;
 	return 0;
 }
+
+void nets_memory_grew(struct nets *nets)
+{
+	for (size_t i = 0; i < nets->count; i++)
+		virtio_net_memory_grew(nets->items[i].device);
+}

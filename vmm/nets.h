@@ -41,4 +41,7 @@ int nets_add(struct nets *nets, uint64_t key, const uint8_t mac[6], int tap_fd, 
 int nets_find(const struct nets *nets, uint64_t key, struct vmm_place *place, struct err *err);
 int nets_remove(struct nets *nets, uint64_t key, struct err *err);
 
+/* There is more guest memory than before: vhost-net is told. */
+void nets_memory_grew(struct nets *nets);
+
 #endif

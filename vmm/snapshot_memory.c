@@ -104,8 +104,13 @@ int snapshot_save_memory(const struct guest_memory *memory, int fd, struct snaps
 {
 	struct extents extents = { 0 };
 	uint64_t base = 0;
-	int result = ftruncate(fd, (off_t)memory->size);
+	int result;
 
+	if (memory->growth.host)
+		return err_set(err, ENOTSUP,
+			       "the memory of a virtual machine that has grown (`update`, a pod's later "
+			       "containers) cannot be saved");
+	result = ftruncate(fd, (off_t)memory->size);
 	if (result)
 		return err_set_errno(err, "cannot make a file as large as the machine's memory");
 	for (unsigned i = 0; i < memory->count && !result; i++) {

@@ -27,6 +27,7 @@ void virtio_device_init(struct virtio_device *device, const struct virtio_device
 		.call_fd = -1,
 		.signal_queue = signal_nobody,
 		.signal_config = signal_config_to_nobody,
+		.show_config = signal_config_to_nobody,
 		.fail = fail_unseen,
 	};
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)

@@ -68,7 +68,12 @@ struct virtio_device {
 
 	/* Set by the transport. Interrupts the driver; any thread. */
 	void (*signal_queue)(struct virtio_device *device, unsigned index);
+	/*
+	 * Under `lock`: what config_read gives has changed, and the driver is told; or it has changed by the driver's
+	 * own request, and need not be.
+	 */
 	void (*signal_config)(struct virtio_device *device);
+	void (*show_config)(struct virtio_device *device);
 	/* The driver broke the rules beyond repair: sets DEVICE_NEEDS_RESET, counts, logs one limited line. Any thread.
 	 */
 	void (*fail)(struct virtio_device *device, const char *why);

@@ -36,7 +36,8 @@ enum {
 	PRIORITY_QUEUE,
 	REQUEST_QUEUE,
 	QUEUES,
-	STOP, /* not a queue: its eventfd ends the threads */
+	STOP,  /* not a queue: its eventfd ends the threads */
+	CALLS, /* nor this: there is something for one of them to call */
 };
 
 enum {
@@ -45,6 +46,7 @@ enum {
 		512, /* the guest's driver makes its largest request from this: more than FS_PAGES_MAX and headers */
 	STACK_SIZE = 256 << 10,
 	LINGER_MS = 10,
+	CALLS_MAX = 16,
 	UNTOLD_MAX = 64, /* of the queue's 512, so that the driver does not run out of room for them */
 };
 
@@ -73,6 +75,12 @@ struct virtio_fs {
 	unsigned busy; /* threads that hold a chain */
 	pthread_t threads[VIRTIO_FS_WORKERS_MAX];
 	int (*confine)(struct err *err); /* still to be called by the first thread */
+	int calls_fd;                    /* -1: none was wanted yet */
+	unsigned calls_count;
+	struct {
+		void (*function)(void *arg);
+		void *arg;
+	} calls[CALLS_MAX];
 };
 
 static struct virtio_fs *fs_of(struct virtio_device *device)
@@ -231,6 +239,21 @@ static void end_idling(struct virtio_fs *fs, bool was_lingering)
 	pthread_mutex_unlock(&fs->lock);
 }
 
+/* What others want done on such a thread (virtio_fs_call). */
+static void make_calls(struct virtio_fs *fs)
+{
+	pthread_mutex_lock(&fs->lock);
+	while (fs->calls_count) {
+		void (*function)(void *arg) = fs->calls[--fs->calls_count].function;
+		void *arg = fs->calls[fs->calls_count].arg;
+
+		pthread_mutex_unlock(&fs->lock);
+		function(arg);
+		pthread_mutex_lock(&fs->lock);
+	}
+	pthread_mutex_unlock(&fs->lock);
+}
+
 /* In the first thread; the others inherit. */
 static int confine_once(struct virtio_fs *fs, struct err *err)
 {
@@ -265,6 +288,8 @@ static void *run_worker(void *arg)
 		end_idling(fs, timeout >= 0);
 		if (ready == 1 && event.data.u32 == STOP)
 			break;
+		if (ready == 1 && event.data.u32 == CALLS)
+			make_calls(fs);
 		if (ready == 1)
 			serve(fs, &worker);
 		else if (ready == 0)
@@ -324,6 +349,35 @@ int virtio_fs_start(struct virtio_device *device, int (*confine)(struct err *err
 	return result ? err_set_errno(err, "virtio-fs: cannot start its threads") : 0;
 }
 
+static int watch_calls_locked(struct virtio_fs *fs)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u32 = CALLS };
+
+	if (fs->calls_fd >= 0)
+		return 0;
+	fs->calls_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fs->calls_fd < 0 ? -1 : epoll_ctl(fs->epoll_fd, EPOLL_CTL_ADD, fs->calls_fd, &event);
+}
+
+int virtio_fs_call(struct virtio_device *device, void (*function)(void *arg), void *arg, struct err *err)
+{
+	struct virtio_fs *fs = fs_of(device);
+	int result = 0;
+
+	pthread_mutex_lock(&fs->lock);
+	if (fs->calls_count == CALLS_MAX) {
+		result = err_set(err, EAGAIN, "virtio-fs: its threads are busy");
+	} else if (watch_calls_locked(fs)) {
+		result = err_set_errno(err, "virtio-fs: cannot call its threads");
+	} else {
+		fs->calls[fs->calls_count].function = function;
+		fs->calls[fs->calls_count++].arg = arg;
+		eventfd_write(fs->calls_fd, 1);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	return result;
+}
+
 /* --- the device -------------------------------------------------------------------------------------------------- */
 
 static void activate(struct virtio_device *device)
@@ -379,6 +433,7 @@ static void destroy(struct virtio_device *device)
 	stop_threads(fs);
 	close_fd(&fs->epoll_fd);
 	close_fd(&fs->stop_fd);
+	close_fd(&fs->calls_fd);
 	fs_server_destroy(fs->server);
 	pthread_cond_destroy(&fs->quiet);
 	pthread_mutex_destroy(&fs->lock);
@@ -438,7 +493,7 @@ struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const 
 	memcpy(fs->config.tag, tag, length);
 	fs->config.request_queues = 1;
 	fs->workers_max = workers < 1 ? 1 : workers > VIRTIO_FS_WORKERS_MAX ? VIRTIO_FS_WORKERS_MAX : workers;
-	fs->epoll_fd = fs->stop_fd = -1;
+	fs->epoll_fd = fs->stop_fd = fs->calls_fd = -1;
 	if (set_up(fs, proc_fd, err)) {
 		destroy(&fs->device);
 		return NULL;

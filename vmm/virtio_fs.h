@@ -30,6 +30,12 @@ struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const 
 /* `confine` is what the first thread calls before it serves anything; if that fails, so does the device. */
 int virtio_fs_start(struct virtio_device *device, int (*confine)(struct err *err), struct err *err);
 
+/*
+ * Has one of the threads call the function, when it has the time: as the only ones they may start threads, which have
+ * their filter then. The result is not waited for. The loop thread; before virtio_fs_start it waits for that.
+ */
+int virtio_fs_call(struct virtio_device *device, void (*function)(void *arg), void *arg, struct err *err);
+
 /* `fd`, taken also on failure, is a directory or a regular file: the root of a detached mount, O_PATH is enough. */
 int virtio_fs_add_share(struct virtio_device *device, const char *name, int fd, bool read_only, struct err *err);
 

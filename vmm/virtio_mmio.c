@@ -101,10 +101,29 @@ static void signal_queue(struct virtio_device *device, unsigned index)
 	interrupt(device->transport, INTERRUPT_QUEUE);
 }
 
+/* Word by word, as the guest may be reading it. */
+static void show_config(struct virtio_device *device)
+{
+	struct virtio_mmio *mmio = device->transport;
+	size_t size = device->ops->config_size;
+
+	if (!mmio->page || !device->ops->config_read)
+		return;
+	for (size_t offset = 0; offset < size; offset += sizeof(uint32_t)) {
+		uint32_t word = 0;
+
+		device->ops->config_read(device, offset, &word,
+					 size - offset < sizeof word ? size - offset : sizeof word);
+		show_register(mmio, (uint32_t)(CONFIG_SPACE + offset), word);
+	}
+}
+
 static void signal_config(struct virtio_device *device)
 {
 	struct virtio_mmio *mmio = device->transport;
 
+	/* A driver that reads half of a number between the two is interrupted next, and reads it again. */
+	show_config(device);
 	atomic_fetch_add(&mmio->generation, 1);
 	interrupt(mmio, INTERRUPT_CONFIG);
 }
@@ -445,8 +464,7 @@ static void show_all(struct virtio_mmio *mmio)
 		if (reg && reg->read)
 			show_register(mmio, offset, reg->read(mmio));
 	}
-	if (device->ops->config_read)
-		device->ops->config_read(device, 0, mmio->page + CONFIG_SPACE, device->ops->config_size);
+	show_config(device);
 }
 
 void virtio_mmio_show(struct virtio_mmio *mmio, uint8_t *page)
@@ -542,6 +560,7 @@ void virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, co
 	device->transport = mmio;
 	device->signal_queue = signal_queue;
 	device->signal_config = signal_config;
+	device->show_config = show_config;
 	device->fail = fail;
 }
 

@@ -392,6 +392,16 @@ static bool prepare_tap(int fd)
 	return knows_uso;
 }
 
+void virtio_net_memory_grew(struct virtio_device *device)
+{
+	struct virtio_net *net = net_of(device);
+
+	pthread_mutex_lock(&device->lock);
+	if (net->vhost && device->active && !net_vhost_set_memory(net->vhost, device))
+		device->fail(device, "vhost-net refuses the memory that was added");
+	pthread_mutex_unlock(&device->lock);
+}
+
 void virtio_net_unplug(struct virtio_device *device)
 {
 	struct virtio_net *net = net_of(device);

@@ -19,6 +19,9 @@ struct virtio_device;
 struct virtio_device *virtio_net_create(struct loop *loop, const uint8_t mac[6], int tap_fd, int vhost_fd,
 					struct err *err);
 
+/* Of memory that has come, vhost-net has to be told. */
+void virtio_net_memory_grew(struct virtio_device *device);
+
 /* The wire is pulled: lets go of tap and vhost-net. The guest may go on using the device, to no effect. */
 void virtio_net_unplug(struct virtio_device *device);
 

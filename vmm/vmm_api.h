@@ -58,7 +58,39 @@ enum vmm_control_op {
 	VMM_CONTROL_ADD_NET = 7,
 	VMM_CONTROL_FIND_NET = 8,   /* arg: the interface; the reply has its place; ENOENT: not one of this VM's */
 	VMM_CONTROL_REMOVE_NET = 9, /* arg: the interface, which the guest has let go of */
+	/*
+	 * Memory: arg: bytes that the VM should have in all. The reply has the place of the device that the guest is to
+	 * know of (address 0: none is needed yet) and `growth`; the guest's driver follows in its own time. With arg 0
+	 * nothing is asked for, and the reply has `growth`.
+	 */
+	VMM_CONTROL_RESIZE = 16,
+	/*
+	 * A block device: name: what it is called, at most VMM_DISK_ID_MAX bytes; the guest reads it as the disk's
+	 * serial number; arg: struct vmm_disk, packed; one fd. The reply has the place where the guest finds it.
+	 * EEXIST: there is one of that name.
+	 */
+	VMM_CONTROL_ADD_DISK = 17,
+	VMM_CONTROL_FIND_DISK = 18,   /* name; the reply has its place */
+	VMM_CONTROL_REMOVE_DISK = 19, /* name: of one which the guest has let go of */
 };
+
+#define VMM_DISK_ID_MAX 20
+
+struct vmm_disk {
+	uint64_t sectors;   /* of 512 bytes */
+	unsigned block_log; /* log2 of its logical block size, 9 to 16 */
+	unsigned read_only;
+};
+
+static inline uint64_t vmm_disk_pack(struct vmm_disk disk)
+{
+	return disk.sectors << 8 | (uint64_t)(disk.block_log & 0x7f) << 1 | (disk.read_only & 1);
+}
+
+static inline struct vmm_disk vmm_disk_unpack(uint64_t packed)
+{
+	return (struct vmm_disk){ packed >> 8, (unsigned)(packed >> 1) & 0x7f, (unsigned)packed & 1 };
+}
 
 struct vmm_control_request {
 	uint32_t op;
@@ -99,6 +131,13 @@ struct vmm_details {
 	} devices[VMM_DEVICE_KINDS_MAX];
 };
 
+/* Of memory, in bytes. What a monitor that does not know it sends is zero: a limit of 0 means that nothing can grow. */
+struct vmm_growth {
+	uint64_t begun;              /* what the VM was made with */
+	uint64_t limit;              /* what it may have at most */
+	uint64_t requested, plugged; /* what it should have, what it has */
+};
+
 /*
  * It may grow at its end, and has: a VM outlives an upgrade of the programs, so that commands meet monitors that are
  * older or newer. What an older one does not send is taken for zeros; what a newer one sends more is cut off by the
@@ -111,6 +150,7 @@ struct vmm_control_reply {
 	struct vmm_stats stats;
 	struct vmm_place place;
 	struct vmm_details details;
+	struct vmm_growth growth;
 };
 
 #define VMM_CONTROL_REPLY_MIN offsetof(struct vmm_control_reply, details)

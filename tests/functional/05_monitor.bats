@@ -16,3 +16,4 @@ monitor() { timeout -k 5 120 python3 tests/functional/monitor/monitor.py "$1"; }
 @test "monitor reports a guest that dies in silence" { monitor silent_panic_is_reported; }
 @test "monitor says where a start that is given up stands" { monitor start_given_up_is_described; }
 @test "monitor boots with the least memory it takes" { monitor smallest_memory_boots; }
+@test "monitor takes memory and disks in its jail" { monitor memory_and_disks_come_in_the_jail; }

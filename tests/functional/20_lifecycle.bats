@@ -220,6 +220,40 @@ wait_status() {
 	rmdir "$(dirname "$cgroup")"
 }
 
+# In MiB.
+guest_memory() { bh exec "$ID" /testinit memory | awk '$1 == "MemTotal:" { print int($2 / 1024) }'; }
+monitors_memory() {
+	local pid
+	for pid in $(cat "$1/cgroup.procs"); do
+		[ "$(cat "/proc/$pid/comm")" != bulkhead-vmm ] || awk '$1 == "VmRSS:" { print int($2 / 1024) }' "/proc/$pid/status"
+	done
+}
+
+@test "update grows the VM's memory beyond what it was made with, and gives it back to the host" {
+	start_detached '.linux.resources = {"memory": {"limit": 67108864}} | .linux.cgroupsPath = "/bulkhead-test/\(now)"'
+	local cgroup before grown used try
+	cgroup=/sys/fs/cgroup$(cut -d: -f3 "/proc/$(cat "$WORK/pid")/cgroup")
+	before=$(guest_memory)
+	[ "$before" -lt 192 ]
+	bh update --memory 400m "$ID"
+	grown=$(guest_memory)
+	[ "$grown" -gt 400 ]
+	[ "$(cat "$cgroup/memory.max")" -gt 419430400 ]
+	bh exec "$ID" /testinit burnmem 320 0
+	used=$(monitors_memory "$cgroup")
+	[ "$used" -gt 320 ]
+	run bh update --memory 64m "$ID"
+	assert_status 0
+	assert_equal "$(guest_memory)" "$before"
+	# What was given back is the host's again, and so its limit can be as it was.
+	[ "$(monitors_memory "$cgroup")" -lt $((before + 20)) ]
+	[ "$(cat "$cgroup/memory.max")" -lt 268435456 ]
+	# And up again, to another size; the monitor's figures say the same.
+	bh update --memory 200m "$ID"
+	[ "$(guest_memory)" -gt 200 ]
+	bh exec "$ID" /testinit burnmem 150 0
+}
+
 # Receives a terminal as an engine does, types `$2`, prints what came; runs until the terminal is hung up.
 receive_terminal() {
 	rm -f "$1"

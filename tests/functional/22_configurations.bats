@@ -143,3 +143,16 @@ rootless() {
 	assert_equal "$(cat "$WORK/volume/back")" back
 	assert_equal "$(bh exec "$ID" cat /vol/back)" back
 }
+
+@test "annotation io.bulkhead.huge-pages: the VM's memory is of the host's huge pages" {
+	local monitor
+	config '.annotations["io.bulkhead.huge-pages"] = "maybe"'
+	run_container
+	assert_status 1
+	assert_one_line 'annotation io.bulkhead.huge-pages: must be true or false, not "maybe"'
+	config '.annotations["io.bulkhead.huge-pages"] = "true" | .process.args = ["/testinit", "sleep", "1000"]'
+	bh create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1 3>&-
+	bh exec "$ID" /testinit burnmem 100 0
+	monitor=$(pgrep -x bulkhead-vmm)
+	[ "$(awk '$1 == "AnonHugePages:" { print int($2 / 1024) }' "/proc/$monitor/smaps_rollup")" -gt 90 ]
+}

@@ -114,3 +114,27 @@ dk_run() { dk run --name "$NAME" "$@"; }
 	run dk run --name "$NAME-2" -m 64m busybox sh -c 'exit 137'
 	assert_equal "$(dk inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' "$NAME-2")" "false 137"
 }
+
+@test "--device of a block device is a disk in the guest, and :r is read-only; update of the memory limit grows the VM" {
+	local loop sum
+	modprobe loop 2>/dev/null || true
+	truncate -s 8M "$WORK/disk"
+	head -c 1M /dev/urandom >"$WORK/noise"
+	loop=$(losetup -f --show "$WORK/disk")
+	dd if="$WORK/noise" of="$loop" bs=1M conv=fsync 2>/dev/null
+	sum=$(md5sum <"$WORK/noise" | cut -d' ' -f1)
+	run dk_run -d -m 64m --device "$loop:/dev/data" --device "$loop:/dev/again:r" busybox sleep 1000
+	assert_status 0
+	run dk exec "$NAME" sh -c 'head -c 1048576 /dev/data | md5sum; echo changed | dd of=/dev/data conv=fsync 2>/dev/null; cat /sys/block/vda/size
+		grep MemTotal /proc/meminfo'
+	assert_output "$sum"
+	assert_output 16384
+	assert_equal "$(head -c 7 "$loop")" changed
+	dk update -m 256m --memory-swap 256m "$NAME"
+	[ "$(dk exec "$NAME" awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo)" -gt 256 ]
+	dk rm -f "$NAME"
+	run dk_run --rm --device "$loop:/dev/data:r" busybox sh -c 'head -c 7 /dev/data; echo; echo x >/dev/data'
+	losetup -d "$loop"
+	assert_output changed
+	assert_output "Operation not permitted"
+}

@@ -23,7 +23,7 @@ config_map() { # TEXT
 
 mount_json() { jq -cn --arg at "$1" --arg from "$2" --argjson ro "${3:-false}" '{container_path: $at, host_path: $from, readonly: $ro}'; }
 
-@test "emptyDir on disk and in memory, ConfigMap with an update, subPath: one pod's containers share them" {
+@test "emptyDir on disk, in memory and in huge pages, ConfigMap with an update, subPath, raw block: one pod's containers share them" {
 	mkdir -p "$KUBELET/disk/sub" "$KUBELET/memory"
 	mount -t tmpfs -o size=1m tmpfs "$KUBELET/memory"
 	config_map one
@@ -54,6 +54,29 @@ mount_json() { jq -cn --arg at "$1" --arg from "$2" --argjson ro "${3:-false}" '
 	assert_output made
 	stop "$CTR"
 	umount "$KUBELET/memory"
+	# A raw block volume, and huge pages as a volume: plugged into the VM that runs.
+	local loop
+	modprobe loop 2>/dev/null || true
+	truncate -s 4M "$WORK/disk"
+	echo "on the disk" >"$WORK/words"
+	loop=$(losetup -f --show "$WORK/disk")
+	dd if="$WORK/words" of="$loop" conv=fsync 2>/dev/null
+	mkdir "$KUBELET/huge"
+	mount -t hugetlbfs none "$KUBELET/huge"
+	shell raw 'head -c 11 /dev/xvda; echo; grep HugePages_Total /proc/meminfo; grep /huge /proc/mounts; exec sleep 1000' \
+		".devices = [{container_path: \"/dev/xvda\", host_path: \"$loop\", permissions: \"rwm\"}]" \
+		".mounts = [$(mount_json /huge "$KUBELET/huge")]" \
+		'.linux.resources = {memory_limit_in_bytes: 67108864, hugepage_limits: [{page_size: "2MB", limit: 8388608}]}'
+	wait_log raw " hugetlbfs "
+	run log_of raw
+	assert_output "on the disk"
+	assert_output "HugePages_Total:       4"
+	stop "$CTR"
+	remove "$CTR"
+	umount "$KUBELET/huge"
+	losetup -d "$loop"
+	run losetup -a
+	assert_equal "$output" ""
 }
 
 @test "a container that restarts again and again leaves nothing in the monitor" {

@@ -53,6 +53,7 @@ write_configuration() {
 	cat examples/kubernetes/containerd.toml - >/etc/containerd/config.toml <<-END
 	[plugins."io.containerd.grpc.v1.cri"]
 	  sandbox_image = "localhost/pause:latest"
+	  disable_hugetlb_controller = false
 	  [plugins."io.containerd.grpc.v1.cri".cni]
 	    bin_dir = "/usr/lib/cni"
 	    conf_dir = "/etc/cni/net.d"

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* As the monitor puts them; see vmm/boot_params.h, vmm/bus.h. */
-enum { PDPT = 0x9000, CMDLINE_POINTER = 0x228, DEVICES = 3, QUEUES = 4, DONE = 42 };
+enum { PDPT = 0x9000, CMDLINE_POINTER = 0x228, DEVICES = 5, QUEUES = 4, DONE = 42 };
 #define DEVICE(n) (0xd0000000ul + (n) * 0x1000ul)
 
 /* Where this guest keeps what it shows to devices: far from its own code, which they would overwrite if asked to. */

@@ -120,6 +120,54 @@ static int note_kill(void *arg, struct err *err)
 	return 0;
 }
 
+static int note_add_disk(void *arg, const char *id, const struct vmm_disk *disk, int fd, struct vmm_place *place,
+			 struct err *err)
+{
+	struct fixture *f = arg;
+
+	(void)err;
+	strcpy(f->done, "add disk");
+	strcpy(f->share, id);
+	f->key = disk->sectors;
+	f->read_only = disk->read_only;
+	f->fd_was_good = fcntl(fd, F_GETFD) == FD_CLOEXEC && disk->block_log == 12;
+	close(fd);
+	place->address = 0xd0005000;
+	return 0;
+}
+
+static int find_disk(void *arg, const char *id, struct vmm_place *place, struct err *err)
+{
+	(void)arg;
+	if (strcmp(id, "b8-0"))
+		return err_set(err, ENOENT, "none");
+	place->address = 0xd0006000;
+	return 0;
+}
+
+static int note_remove_disk(void *arg, const char *id, struct err *err)
+{
+	struct fixture *f = arg;
+
+	(void)err;
+	strcpy(f->done, "remove disk");
+	strcpy(f->share, id);
+	return 0;
+}
+
+static int note_resize(void *arg, uint64_t bytes, struct vmm_place *place, struct vmm_growth *growth, struct err *err)
+{
+	struct fixture *f = arg;
+
+	strcpy(f->done, "resize");
+	f->key = bytes;
+	if (bytes == 99)
+		return err_set(err, ENOSPC, "too much");
+	place->address = 0xd0007000;
+	growth->plugged = 17;
+	return 0;
+}
+
 static const struct control_ops ops = {
 	.pause = note_pause,
 	.resume = refuse_resume,
@@ -129,6 +177,10 @@ static const struct control_ops ops = {
 	.add_net = note_add_net,
 	.find_net = find_net,
 	.remove_net = note_remove_net,
+	.add_disk = note_add_disk,
+	.find_disk = find_disk,
+	.remove_disk = note_remove_disk,
+	.resize = note_resize,
 	.kill = note_kill,
 };
 
@@ -306,6 +358,52 @@ static void test_control_network_interface_is_found_and_removed(void **state)
 	assert_int_equal(f->key, 5);
 }
 
+static void test_control_disk_comes_with_its_descriptor(void **state)
+{
+	struct fixture *f = *state;
+	struct vmm_control_request request = {
+		.op = VMM_CONTROL_ADD_DISK,
+		.name = "b8-0-ro",
+		.arg = vmm_disk_pack((struct vmm_disk){ .sectors = 1ull << 40, .block_log = 12, .read_only = 1 }),
+	};
+	int before = open_fds();
+
+	assert_int_equal(ask(f, &request, 1).place.address, 0xd0005000);
+	assert_string_equal(f->done, "add disk");
+	assert_string_equal(f->share, "b8-0-ro");
+	assert_true(f->read_only && f->fd_was_good);
+	assert_int_equal(f->key, 1ull << 40);
+	strcpy(f->done, "");
+	assert_int_equal(ask(f, &request, 0).code, EBADF);
+	request.arg = vmm_disk_pack((struct vmm_disk){ .sectors = 1, .block_log = 8 });
+	assert_int_equal(ask(f, &request, 1).code, EINVAL);
+	strcpy(request.name, "a-name-that-is-too-long-for-a-disk");
+	assert_int_equal(ask(f, &request, 1).code, EINVAL);
+	assert_string_equal(f->done, "");
+	assert_int_equal(open_fds(), before);
+	assert_int_equal(
+		ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_FIND_DISK, .name = "b8-0" }, 0).place.address,
+		0xd0006000);
+	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_FIND_DISK, .name = "b" }, 0).code,
+			 ENOENT);
+	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_REMOVE_DISK, .name = "b" }, 0).code,
+			 0);
+	assert_string_equal(f->done, "remove disk");
+}
+
+static void test_control_memory_is_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct vmm_control_reply reply =
+		ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_RESIZE, .arg = 1ull << 33 }, 0);
+
+	assert_int_equal(reply.code, 0);
+	assert_int_equal(f->key, 1ull << 33);
+	assert_int_equal(reply.place.address, 0xd0007000);
+	assert_int_equal(reply.growth.plugged, 17);
+	assert_int_equal(ask(f, &(struct vmm_control_request){ .op = VMM_CONTROL_RESIZE, .arg = 99 }, 0).code, ENOSPC);
+}
+
 static void test_control_odd_packets_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -356,6 +454,8 @@ int main(void)
 		TEST(test_control_too_many_connections_are_closed),
 		TEST(test_control_network_interface_comes_with_its_descriptors),
 		TEST(test_control_network_interface_is_found_and_removed),
+		TEST(test_control_disk_comes_with_its_descriptor),
+		TEST(test_control_memory_is_asked_for),
 	};
 
 	return cmocka_run_group_tests_name("control", tests, NULL, NULL);

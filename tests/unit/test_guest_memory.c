@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -77,6 +78,31 @@ static void test_guest_memory_copies_all_or_nothing(void **state)
 	assert_null(guest_memory_at(&memory, 0, 1));
 }
 
+/* What may come is memory as far as it was granted, and no further. */
+static void test_guest_memory_growth_counts_as_far_as_granted(void **state)
+{
+	const uint64_t start = 6ull << 30, size = 64ull << 20;
+	struct guest_memory memory;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(guest_memory_create(&memory, 2 << 20, &err), 0);
+	assert_int_equal(guest_memory_reserve(&memory, start, size, &err), 0);
+	assert_null(guest_memory_at(&memory, start, 1));
+	atomic_store(&memory.granted, 4 << 20);
+	assert_ptr_equal(guest_memory_at(&memory, start, 4 << 20), memory.growth.host);
+	assert_null(guest_memory_at(&memory, start, (4 << 20) + 1));
+	assert_null(guest_memory_at(&memory, start + (4 << 20) - 1, 2));
+	assert_null(guest_memory_at(&memory, start - 1, 2));
+	assert_null(guest_memory_at(&memory, start + (4 << 20), 1));
+	assert_null(guest_memory_at(&memory, start, UINT64_MAX));
+	assert_true(guest_memory_write(&memory, start + (4 << 20) - 4, "last", 4));
+	assert_non_null(guest_memory_at(&memory, 0, 2 << 20));
+	assert_int_equal(guest_memory_reserve(&memory, start + 1, size, &err), -1);
+	guest_memory_destroy(&memory);
+	assert_null(guest_memory_at(&memory, start, 1));
+}
+
 static void test_guest_memory_odd_sizes_are_refused(void **state)
 {
 	static const uint64_t sizes[] = { 0, 1, 4096, (2 << 20) - 1, (2 << 20) + 4096, UINT64_MAX, 1ull << 62 };
@@ -97,6 +123,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guest_memory_edges_are_kept),
 		cmocka_unit_test(test_guest_memory_copies_all_or_nothing),
+		cmocka_unit_test(test_guest_memory_growth_counts_as_far_as_granted),
 		cmocka_unit_test(test_guest_memory_odd_sizes_are_refused),
 	};
 

@@ -80,7 +80,10 @@ static void resources_become_cgroup_files(void **state)
 		{ "{'pids': {'limit': -1}}", "pids.max=max", "" },
 		{ "{'pids': {'limit': 0}}", "", "" },
 		{ "{'hugepageLimits': [{'pageSize': '2MB', 'limit': 4194304}, {'pageSize': '1GB', 'limit': 0}]}",
-		  "hugetlb.2MB.max=4194304;hugetlb.2MB.rsvd.max=4194304;hugetlb.1GB.max=0;hugetlb.1GB.rsvd.max=0", "" },
+		  "hugetlb.2MB.max=4194304;hugetlb.2MB.rsvd.max=4194304", "" },
+		{ "{'hugepageLimits': [{'pageSize': '2MB', 'limit': 0}, {'pageSize': '1GB', 'limit': 1073741824}]}",
+		  "hugetlb.2MB.max=0;hugetlb.2MB.rsvd.max=0;hugetlb.1GB.max=1073741824;hugetlb.1GB.rsvd.max=1073741824",
+		  "" },
 		{ "{'blockIO': {'weight': 10}}", "", "io.weight=default 1" },
 		{ "{'blockIO': {'weight': 1000, 'weightDevice': [{'major': 8, 'minor': 0, 'weight': 500},"
 		  " {'major': 8, 'minor': 1, 'leafWeight': 3}]}}",
@@ -203,6 +206,36 @@ static struct oci_host_config *make_host(void)
 	return host;
 }
 
+static void vm_size_huge_pages_are_a_matter_of_yes_or_no(void **state)
+{
+	static const struct {
+		const char *patch;
+		bool huge;
+		const char *error;
+	} cases[] = {
+		{ "{}", false, NULL },
+		{ "{'annotations': {'io.bulkhead.huge-pages': 'true'}}", true, NULL },
+		{ "{'annotations': {'io.bulkhead.huge-pages': 'false'}}", false, NULL },
+		{ "{'annotations': {'io.bulkhead.huge-pages': '1'}}", false,
+		  "annotation io.bulkhead.huge-pages: must be true or false, not \"1\"" },
+	};
+	struct oci_host_config *host = make_host();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct oci_config *config = load(cases[i].patch);
+		struct oci_vm_size size = { 0 };
+		struct err err = ERR_INIT;
+
+		assert_int_equal(oci_vm_size(config, host, &size, &err), cases[i].error ? -1 : 0);
+		if (cases[i].error)
+			assert_string_equal(err.text, cases[i].error);
+		assert_int_equal(size.huge_pages, cases[i].huge);
+		oci_config_destroy(config);
+	}
+	oci_host_config_destroy(host);
+}
+
 static void vm_size_follows_what_is_asked(void **state)
 {
 	static const struct {
@@ -234,6 +267,14 @@ static void vm_size_follows_what_is_asked(void **state)
 		  " {'io.bulkhead.memory-mib': '1001', 'io.bulkhead.vcpus': '2'},"
 		  " 'linux': {'resources': {'memory': {'limit': 134217728}}}}",
 		  1002, 2 },
+		/* Huge pages are beside the limit, or beside the default. */
+		{ "{'linux': {'resources': {'memory': {'limit': 134217728},"
+		  " 'hugepageLimits': [{'pageSize': '1GB', 'limit': 1073741824}, {'pageSize': '2MB', 'limit': "
+		  "268435456}]}}}",
+		  512, 1 },
+		{ "{'linux': {'resources': {'hugepageLimits': [{'pageSize': '2MB', 'limit': 268435456}]}}}", 896, 1 },
+		{ "{'linux': {'resources': {'hugepageLimits': [{'pageSize': '2MB', 'limit': 18446744073709551615}]}}}",
+		  4094, 1 },
 		{ "{'annotations': {'io.bulkheads': 'x', 'io.other': 'y'}}", 512, 1 },
 		/* A pod's VM is that of its sandbox, whose own limits are those of `pause`. */
 		{ "{'annotations': {'io.kubernetes.cri.container-type': 'sandbox',"
@@ -429,6 +470,7 @@ int main(void)
 		cmocka_unit_test(resources_swap_without_or_below_memory_is_refused),
 		cmocka_unit_test(resources_document_of_update_is_read),
 		cmocka_unit_test(cpu_list_is_read_or_refused),
+		cmocka_unit_test(vm_size_huge_pages_are_a_matter_of_yes_or_no),
 		cmocka_unit_test(vm_size_follows_what_is_asked),
 		cmocka_unit_test(vm_size_wishes_beyond_the_host_are_refused),
 		cmocka_unit_test(host_config_members_are_read),

@@ -100,6 +100,10 @@ static const struct {
 	{ PROTO_LOOKUP_REPLY, 37, 65535, "lookup reply" },
 	{ PROTO_RESOLVER, 38, 64, "resolver" },
 	{ PROTO_RESOLVER_REPLY, 39, 0, "resolver reply" },
+	{ PROTO_DEVICE_ADD, 42, 64, "device add" },
+	{ PROTO_DEVICE_ADD_REPLY, 43, 0, "device add reply" },
+	{ PROTO_DEVICE_REMOVE, 44, 64, "device remove" },
+	{ PROTO_DEVICE_REMOVE_REPLY, 45, 0, "device remove reply" },
 };
 
 static void test_proto_every_type_has_its_number_name_and_bound(void **state)

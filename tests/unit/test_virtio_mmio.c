@@ -401,8 +401,13 @@ static void test_virtio_mmio_shown_page_is_what_reads_give(void **state)
 	assert_int_equal(get(f, 0x60), 1); /* always, as the device wants it */
 	device->signal_queue(device, 0);
 	assert_page_is_shown(f, page);
+	f->counting.config[1] = 0x11;
 	device->signal_config(device);
 	assert_page_is_shown(f, page);
+	f->counting.config[7] = 0x77;
+	device->show_config(device);
+	assert_page_is_shown(f, page);
+	assert_int_equal(page[0x107], 0x77);
 	(device->fail)(device, "for the test");
 	assert_page_is_shown(f, page);
 	assert_true(page[STATUS] & NEEDS_RESET);

@@ -811,7 +811,7 @@ def test_namespaces_of_another_container_are_joined(host):
 def test_memory_in_common_is_the_same_for_all_containers_that_mount_it(host):
     def box(name):
         return {"mounts": container()["mounts"][:2] + [share("/usr", "usr")] +
-                [mount("/dev/shm", "bind", name, MS_BIND, "mode=1777,size=1m", common=True)]}
+                [mount("/dev/shm", "tmpfs", name, MS_BIND, "mode=1777,size=1m", common=True)]}
 
     with Box(host, "sh", "-c", "echo from the first >/dev/shm/x; stat -c %a /dev/shm; read x", box=box("pod")) as first:
         assert read_line(first.stdout) == b"1777\n"

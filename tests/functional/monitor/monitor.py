@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The monitor alone, as its proxy sees it: monitor.py CASE, cwd the tree. Exit status 0 if all is as it should be."""
 
+import errno
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import time
 STAMP, PANIC, OFF, ERROR = 1, 2, 3, 4
 FIRST_ENTRY, AGENT_READY = 3, 6
 PAUSE, RESUME, STATS, KILL = 1, 2, 3, 6
+RESIZE, ADD_DISK, FIND_DISK, REMOVE_DISK = 16, 17, 18, 19
 CLEAN, PANICKED = 0, 1
 REQUEST = struct.Struct("=IIQ64s6s2x")
 REPLY = struct.Struct("=II512s6QQII")
@@ -30,7 +32,7 @@ def memory_file(data):
 class Monitor:
     """One VM. The files are given as descriptors, as the proxy does."""
 
-    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None, share=None):
+    def __init__(self, memory=128, vcpus=1, cmdline=CMDLINE, kernel=None, initrd=None, share=None, disk=None, more=()):
         self.events, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.events.settimeout(60)
         self.folder = tempfile.mkdtemp()
@@ -49,6 +51,10 @@ class Monitor:
         if share is not None:
             fds["share"] = share
             args += ["--share", "share=%d" % share]
+        if disk is not None:
+            fds["disk"] = disk
+            args += ["--disk", "a-disk=%d,%d" % (disk, os.fstat(disk).st_size // 512 << 8 | 9 << 1)]
+        args += more
         self.process = subprocess.Popen(args, pass_fds=fds.values())
         for fd in (kvm, kernel, initrd):
             os.close(fd)
@@ -95,6 +101,16 @@ class Monitor:
         assert code == 0, text
         return dict(zip(("memory", "vcpus", "paused", "exits", "requests", "refused"), stats))
 
+    def request(self, op, arg=0, name=b"", fds=()):
+        """The reply's code, text, address of a place, and four numbers of memory."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.settimeout(30)
+            s.connect(os.path.join(self.folder, "control"))
+            socket.send_fds(s, [REQUEST.pack(op, 0, arg, name, b"")], fds)
+            reply = s.recv(4096)
+        code, _, text, *numbers = REPLY.unpack(reply[:REPLY.size])
+        return code, text.split(b"\0")[0].decode(), numbers[6], struct.unpack("=4Q", reply[-32:])
+
     def connect(self, timeout=30):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(timeout)
@@ -112,6 +128,45 @@ def case_start_given_up_is_described():
     m.process.terminate()
     said = m.until(ERROR)[2]
     assert re.fullmatch("vCPU 0 at 0x[0-9a-f]+ after [0-9]+ exits, interrupts (on|off); fs 0.*, vsock 0.*", said), said
+
+
+def case_memory_and_disks_come_in_the_jail():
+    # A guest that is busy and knows nothing of it: it is the monitor's filters that this is about.
+    mib = 1 << 20
+    m = Monitor(kernel=os.open("build/hostile-guest", os.O_RDONLY), more=["--max-memory-mib", "1024"],
+                cmdline="attack=registers seed=1 rounds=1000000000")
+    m.until(STAMP, FIRST_ENTRY)
+    assert m.request(RESIZE)[3] == (128 * mib, 1024 * mib, 128 * mib, 128 * mib)
+    code, _, place, memory = m.request(RESIZE, 300 * mib)
+    assert code == 0 and place >= 0xd0000000 and memory == (128 * mib, 1024 * mib, 300 * mib, 128 * mib), memory
+    for size in (700, 200, 1024, 1):
+        code, _, again, memory = m.request(RESIZE, size * mib)
+        assert code == 0 and again == place and memory[2] == max(size, 128) * mib, memory
+    code, text, _, _ = m.request(RESIZE, 1025 * mib)
+    assert code and "may have 1024, not 1025" in text, text
+    threads = len(os.listdir(f"/proc/{m.process.pid}/task"))
+    disk = os.memfd_create("disk")
+    os.truncate(disk, mib)
+    packed = (mib // 512) << 8 | 9 << 1
+    code, text, place, _ = m.request(ADD_DISK, packed, b"b7-0", [disk])
+    assert code == 0 and place, text
+    assert m.request(ADD_DISK, packed, b"b7-0", [disk])[0] == errno.EEXIST
+    assert m.request(FIND_DISK, 0, b"b7-0")[2] == place
+    for _ in range(100):
+        if len(os.listdir(f"/proc/{m.process.pid}/task")) == threads + 4:
+            break
+        time.sleep(0.1)
+    assert len(os.listdir(f"/proc/{m.process.pid}/task")) == threads + 4
+    assert m.request(REMOVE_DISK, 0, b"b7-0")[0] == 0
+    assert m.request(FIND_DISK, 0, b"b7-0")[0] == errno.ENOENT
+    # The next one gets the same place, and no threads more.
+    assert m.request(ADD_DISK, packed, b"b7-1", [disk])[2] == place
+    assert len(os.listdir(f"/proc/{m.process.pid}/task")) == threads + 4
+    assert m.ask(STATS)["exits"] > 0
+    m.process.terminate()
+    m.until(ERROR)
+    m.until(OFF)
+    m.ends(0)
 
 
 def case_pause(vcpus):
@@ -244,10 +299,15 @@ def case_hostile(attack, seed, rounds):
             f.write(path)
     before = sorted(os.listdir(folder)), os.stat(os.path.join(folder, "secret"))
     neighbour = Monitor().wait_ready()
+    disk = memory_file(b"disk" * (1 << 18))
     m = Monitor(kernel=os.open("build/hostile-guest", os.O_RDONLY), share=os.open(inside, os.O_PATH),
                 vcpus=2 if attack.startswith("race-") else 1,
-                cmdline="attack=%s seed=%s rounds=%s" % (attack, seed, rounds))
+                disk=disk, more=["--max-memory-mib", "512"], cmdline="attack=%s seed=%s rounds=%s" % (attack, seed, rounds))
     m.events.settimeout(0.2)
+    try:
+        m.request(RESIZE, 256 << 20)  # so that there is a device of memory, too
+    except OSError:
+        pass  # it is over already
     waits = []
     end = None
     while end is None:
