@@ -8,6 +8,7 @@
 #include "vmm/jail_rules.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
@@ -74,12 +75,13 @@ static const struct call_rule loop[] = {
 	ALLOW(readv),       /* vsock and network data into the guest's buffers */
 	ALLOW(accept4),     /* a new connection to the guest */
 	ALLOW(shutdown),    /* one direction of a connection ends */
-	ALLOW(fcntl),       /* non-blocking and close-on-exec for what came over the control socket */
-	ALLOW(eventfd2),    /* doorbell and interrupt of a device that is added later */
-	ALLOW(newfstatat),  /* what kind of file a share added later is */
-	ALLOW(fstat),       /* the same */
-	ALLOW(statx),       /* the same */
-	ALLOW(fstatfs),     /* its file system */
+	/* vsock: a spare descriptor, for when there are no others left */
+	ONE_OF(fcntl, 1, F_DUPFD_CLOEXEC),
+	ALLOW(eventfd2),   /* doorbell and interrupt of a device that is added later */
+	ALLOW(newfstatat), /* what kind of file a share added later is */
+	ALLOW(fstat),      /* the same */
+	ALLOW(statx),      /* the same */
+	ALLOW(fstatfs),    /* its file system */
 	/*
 	 * Interrupts; doorbells and interrupts of such a device; its tap; vhost-net; memory that the VM grows by, which
 	 * can be no more than this process has itself.
@@ -117,7 +119,6 @@ static const struct call_rule files[] = {
 	ALLOW(renameat2),               /* RENAME2 */
 	ALLOW(renameat),                /* RENAME */
 	ALLOW(fchmodat),                /* SETATTR: mode */
-	ALLOW(fchmod),                  /* the same, of an open file */
 	ALLOW(fchownat),                /* owner */
 	ALLOW(utimensat),               /* times */
 	ALLOW(ftruncate),               /* size */
@@ -131,17 +132,16 @@ static const struct call_rule files[] = {
 	ALLOW(listxattr),               /* LISTXATTR */
 	ALLOW(setxattr),                /* SETXATTR */
 	ALLOW(removexattr),             /* REMOVEXATTR */
-	ALLOW(fcntl),                   /* locks; the flags of an open file */
-	ALLOW(flock),                   /* locks */
-	ALLOW(umask),                   /* what is made is made with the guest's umask, */
-	ALLOW(setfsuid),                /* user, */
-	ALLOW(setfsgid),                /* group, */
-	ALLOW(capset),                  /* and without CAP_FSETID where that clears set-id bits */
-	ALLOW(capget),                  /* a further file thread: which it has */
-	ALLOW(geteuid),                 /* and as whom it begins */
-	ALLOW(getegid),                 /* the same */
-	ALLOW(fchdir),                  /* its working directory, where open files are found by number, */
-	ONE_OF(unshare, 0, CLONE_FS),   /* which is its own, as its umask is */
+	/* LOOKUP of a share; FLUSH */
+	ONE_OF(fcntl, 1, F_DUPFD_CLOEXEC), ALLOW(umask), /* what is made is made with the guest's umask, */
+	ALLOW(setfsuid),                                 /* user, */
+	ALLOW(setfsgid),                                 /* group, */
+	ALLOW(capset),                                   /* and without CAP_FSETID where that clears set-id bits */
+	ALLOW(capget),                                   /* a further file thread: which it has */
+	ALLOW(geteuid),                                  /* and as whom it begins */
+	ALLOW(getegid),                                  /* the same */
+	ALLOW(fchdir),                /* its working directory, where open files are found by number, */
+	ONE_OF(unshare, 0, CLONE_FS), /* which is its own, as its umask is */
 	ONE_OF(prctl, 0, PR_SET_NAME, PR_GET_SECUREBITS, PR_SET_SECUREBITS), /* a further thread's name and ids */
 	FAILS(clone3, ENOSYS),          /* its flags are out of a filter's sight; libc takes clone instead */
 	ONE_OF(clone, 0, THREAD_FLAGS), /* and this starts it */
