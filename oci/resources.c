@@ -224,7 +224,10 @@ static int parse_unified(const struct oci_json *at, struct oci_map *out, struct 
 		for (const char *c = name; *c; c++)
 			plain &= isalnum((unsigned char)*c) || *c == '.' || *c == '_' || *c == '-';
 		if (!plain || !strchr(name, '.'))
-			return oci_json_refuse(&file, err, "is no name of a cgroup v2 file");
+			return oci_json_refuse(&file, err,
+					       "is no name of a cgroup v2 file: the specified key has not the form "
+					       "CONTROLLER.VALUE `%s`",
+					       name);
 		/* Moving processes and handing out controllers is the runtime's part. */
 		if (strncmp(name, "cgroup.", 7) == 0 && strcmp(name, "cgroup.max.depth") != 0 &&
 		    strcmp(name, "cgroup.max.descendants") != 0)

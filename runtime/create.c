@@ -8,6 +8,7 @@
 #include "runtime/last_words.h"
 #include "runtime/launch.h"
 #include "runtime/nameservers.h"
+#include "runtime/net_devices.h"
 #include "runtime/network.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
@@ -128,13 +129,26 @@ static int refuse_host_network(const struct oci_config *config, struct err *err)
 		       config->bundle);
 }
 
+/*
+ * A bundle that says nothing of the network mostly does not use it, and runs with what is its own anyway, the loopback.
+ * A pod that is to have its node's network needs that, and says so by the same omission.
+ */
+static int open_absent_network(struct creation *c, struct err *err)
+{
+	if (c->pod.is_sandbox)
+		return refuse_host_network(c->request->config, err);
+	log_debug("linux.namespaces: no network namespace: the container has one of its own, with the loopback alone");
+	c->new_network = geteuid() == 0;
+	return 0;
+}
+
 static int open_network(struct creation *c, struct err *err)
 {
 	const struct oci_config *config = c->request->config;
 	const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
 
 	if (!network)
-		return refuse_host_network(config, err);
+		return open_absent_network(c, err);
 	if (network->path) {
 		c->network_fd = open(network->path, O_RDONLY | O_CLOEXEC);
 		if (c->network_fd < 0)
@@ -372,7 +386,9 @@ static int make(struct creation *c, struct err *err)
 		return -1;
 	trace_mark("proxy started");
 	if (start_proxy_await(c->created->sync_fd, SYNC_JOINED, &message, err) < 0 ||
-	    save_process(c, message.number, err) < 0 || run_create_hooks(c, err) < 0 || send_sockets(c, err) < 0 ||
+	    save_process(c, message.number, err) < 0 ||
+	    net_devices_move(&c->request->config->net_devices, c->created->pid, err) < 0 ||
+	    run_create_hooks(c, err) < 0 || send_sockets(c, err) < 0 ||
 	    start_proxy_tell(c->created->sync_fd, SYNC_GO, err) < 0 ||
 	    start_proxy_await(c->created->sync_fd, SYNC_CREATED, &message, err) < 0)
 		return name_guest_file(c, err);

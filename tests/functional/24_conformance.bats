@@ -149,3 +149,60 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	assert_status 1
 	assert_one_line "cannot set cpu.max to max 100"
 }
+
+@test "without a network namespace there is the loopback alone, and no parameter of the network to set" {
+	config 'del(.linux.namespaces[] | select(.type == "network"))'
+	script 'ls /sys/class/net; ip -o address show dev lo | grep -o 127.0.0.1/8; ip -o link show dev lo | grep -o LOOPBACK,UP'
+	run_container
+	assert_status 0
+	assert_equal "$output" $'lo\n127.0.0.1/8\nLOOPBACK,UP'
+	config '.linux.sysctl = {"net.ipv4.ip_forward": "1"}'
+	run_container
+	assert_status 1
+	assert_one_line "linux.sysctl.net.ipv4.ip_forward: is not allowed without a network namespace"
+	config 'del(.linux.sysctl) | .linux.netDevices = {"none0": {}}'
+	run_container
+	assert_status 1
+	assert_one_line "unable to move network devices without a NET namespace"
+	# A pod without one is to have the node's network.
+	config 'del(.linux.netDevices) | .annotations = {"io.kubernetes.cri.container-type": "sandbox"}'
+	run_container
+	assert_status 1
+	assert_one_line "the host's network cannot be a virtual machine's"
+}
+
+@test "netDevices: a device of the host is the container's, with its addresses, MAC, MTU and another name" {
+	ip netns add "ns-$ID"
+	ip link add "dev-$$" mtu 1789 address 02:11:22:33:44:55 type dummy
+	ip address add 169.254.169.77/32 dev "dev-$$"
+	ip address add 10.1.2.3/24 brd 10.1.2.254 dev "dev-$$"
+	ip address add 127.0.0.33/32 dev "dev-$$" scope host
+	config --arg device "dev-$$" --arg path "/run/netns/ns-$ID" '.linux.netDevices[$device].name = "inside0"
+		| (.linux.namespaces[] | select(.type == "network")).path = $path'
+	script 'ip address show dev inside0'
+	run_container
+	local after=$(ip -n "ns-$ID" address show dev inside0)
+	ip netns del "ns-$ID"
+	assert_status 0
+	assert_output 'mtu 1789 '
+	assert_output 'ether 02:11:22:33:44:55 '
+	assert_output 'inet 169.254.169.77/32 '
+	assert_output 'inet 10.1.2.3/24 brd 10.1.2.254 '
+	refute_output 127.0.0.33
+	[[ $after == *169.254.169.77/32* && $after == *'state UNKNOWN'* ]]
+	[ ! -e "/sys/class/net/dev-$$" ]
+	# In a namespace of the container's own it is gone with that; and one that is not there is refused by name.
+	config 'del(.linux.namespaces[] | select(.type == "network") | .path) | .linux.netDevices = {"none0": {}}'
+	run_container
+	assert_status 1
+	assert_one_line "linux.netDevices: network device none0: the host's: No such device"
+}
+
+@test "a user namespace without mappings is one where every id is itself" {
+	config '.linux.namespaces += [{"type": "user"}] | del(.linux.uidMappings, .linux.gidMappings)
+		| .mounts += [{"destination": "/tmp/mounted", "type": "tmpfs", "source": "tmpfs", "options": ["noexec"]}]'
+	script 'id -u; tr -s " " </proc/self/uid_map; grep -o "/tmp/mounted rw,noexec" /proc/self/mountinfo'
+	run_container
+	assert_status 0
+	assert_equal "$output" $'0\n 0 0 4294967295\n/tmp/mounted rw,noexec'
+}
