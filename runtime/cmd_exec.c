@@ -226,7 +226,7 @@ static int encode(struct execution *x, struct err *err)
 	request.debug = x->given->debug;
 	int result = oci_describe_process(x->config, x->process, &request.process, err);
 	if (result == 0)
-		result = x->preserved_fds = preserved_fds_describe(&x->given->preserve_fds, &request.process, err);
+		result = x->preserved_fds = preserved_fds_describe(&x->given->preserve_fds, 0, &request.process, err);
 	if (result >= 0)
 		result = frame_encode_payload(agent_ExecRequest_fields, &request, &payload, &length, err);
 	pb_release(agent_ExecRequest_fields, &request);

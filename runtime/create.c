@@ -59,7 +59,7 @@ struct creation {
 	struct oci_shares shares;
 	struct terminal terminal;
 	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd, last_words_fd;
-	int preserved_fds; /* how many */
+	int preserved_fds, listen_fds; /* how many; the second are part of the first */
 	bool new_network;
 };
 
@@ -74,6 +74,26 @@ static int check_terminal(const struct create_request *request, struct err *err)
 	if (console && (!terminal || !request->detached))
 		return err_set(err, EINVAL, "cannot use console socket if bulkhead will not detach or allocate tty");
 	return 0;
+}
+
+/* What sd_listen_fds(3) looks for: the container's process is to find the descriptors as its own. */
+static void pass_listen_environment(struct creation *c)
+{
+	const char *names = getenv("LISTEN_FDNAMES");
+	struct oci_strings *env = &c->request->config->process.env;
+	char text[32];
+
+	c->listen_fds = preserved_fds_listen_count();
+	if (c->listen_fds == 0)
+		return;
+	snprintf(text, sizeof text, "LISTEN_FDS=%d", c->listen_fds);
+	oci_strings_add(env, text);
+	oci_strings_add(env, "LISTEN_PID=1");
+	if (names) {
+		auto_free char *variable = oci_format("LISTEN_FDNAMES=%s", names);
+
+		oci_strings_add(env, variable);
+	}
 }
 
 /* What the guest is told, and what it is shown; refuses what a VM can't do. */
@@ -228,9 +248,11 @@ static int prepare(struct creation *c, struct err *err)
 	c->created->container.store = create_record_new(request);
 	if (c->pod.joins)
 		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
+	pass_listen_environment(c);
 	if (describe(c, err) < 0)
 		return -1;
-	c->preserved_fds = preserved_fds_describe(&request->options->preserve_fds, &c->description.process, err);
+	c->preserved_fds =
+		preserved_fds_describe(&request->options->preserve_fds, c->listen_fds, &c->description.process, err);
 	if (c->preserved_fds < 0)
 		return -1;
 	if (c->shares.items[0].path)

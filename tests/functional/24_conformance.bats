@@ -198,6 +198,17 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	assert_one_line "linux.netDevices: network device none0: the host's: No such device"
 }
 
+@test "LISTEN_FDS: the descriptors are passed on, and the process finds them as its own" {
+	script 'echo "$LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES"; cat <&3; cat <&4'
+	LISTEN_FDS=1 LISTEN_FDNAMES=first run bh run --preserve-fds 1 --bundle "$BUNDLE" "$ID" 3< <(echo three) 4< <(echo four)
+	assert_status 0
+	assert_equal "$output" $'1 1 first\nthree\nfour'
+	# Somebody else's: the environment of whoever started us.
+	script 'echo "${LISTEN_FDS-none}"; ls /proc/self/fd | wc -l'
+	LISTEN_FDS=1 LISTEN_PID=1 run bh run --bundle "$BUNDLE" "$ID" 3>&-
+	assert_equal "$output" $'none\n4'
+}
+
 @test "a user namespace without mappings is one where every id is itself" {
 	config '.linux.namespaces += [{"type": "user"}] | del(.linux.uidMappings, .linux.gidMappings)
 		| .mounts += [{"destination": "/tmp/mounted", "type": "tmpfs", "source": "tmpfs", "options": ["noexec"]}]'
