@@ -296,6 +296,7 @@ static int spawn(struct execution *x, struct err *err)
 		.root_fd = -1,
 		.last_words_fd = -1,
 		.preserved_fds = x->preserved_fds,
+		.notify_fd = -1,
 		.cgroup_fd = x->cgroup_fd,
 		.network_fd = x->network_fd,
 		.has_oom_score_adj = x->process->has_oom_score_adj,

@@ -10,6 +10,7 @@
 #include "runtime/nameservers.h"
 #include "runtime/net_devices.h"
 #include "runtime/network.h"
+#include "runtime/notify_socket.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
 #include "runtime/pod.h"
@@ -58,6 +59,7 @@ struct creation {
 	agent_CreateRequest description;
 	struct oci_shares shares;
 	struct terminal terminal;
+	struct notify_socket notify;
 	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd, last_words_fd;
 	int preserved_fds, listen_fds; /* how many; the second are part of the first */
 	bool new_network;
@@ -115,6 +117,7 @@ static int describe(struct creation *c, struct err *err)
 		.arg = &c->pod,
 	};
 	int result = oci_describe(request->config, &context, &c->description, &c->shares, err);
+	notify_socket_describe(&c->notify, &c->description.container);
 	c->description.dies_with_connection = c->pod.joins;
 	return result;
 }
@@ -249,6 +252,7 @@ static int prepare(struct creation *c, struct err *err)
 	if (c->pod.joins)
 		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
 	pass_listen_environment(c);
+	notify_socket_find(&c->notify, request->config);
 	if (describe(c, err) < 0)
 		return -1;
 	c->preserved_fds =
@@ -318,6 +322,7 @@ static int start(struct creation *c, struct err *err)
 		.root_fd = c->root_fd,
 		.last_words_fd = c->last_words_fd,
 		.preserved_fds = c->preserved_fds,
+		.notify_fd = c->notify.fd,
 		.cgroup_fd = c->cgroup_fd,
 		.network_fd = c->network_fd,
 		.new_network = c->new_network,
@@ -421,6 +426,8 @@ static int make(struct creation *c, struct err *err)
 		return -1;
 	if (c->request->options->pid_file && pid_file_write(c->request->options->pid_file, c->created->pid, err) < 0)
 		return -1;
+	if (c->request->detached)
+		notify_socket_tell_main(&c->notify, c->created->pid);
 	return start_proxy_tell(c->created->sync_fd, SYNC_DONE, err);
 }
 
@@ -432,6 +439,7 @@ static void creation_close(struct creation *c)
 	oci_shares_destroy(&c->shares);
 	oci_host_config_destroy(c->host);
 	terminal_close(&c->terminal);
+	close_fd(&c->notify.fd);
 	close_fd(&c->request_fd);
 	close_fd(&c->cgroup_fd);
 	close_fd(&c->network_fd);
@@ -446,6 +454,7 @@ int create_container(const struct create_request *request, struct created *creat
 		.request = request,
 		.created = created,
 		.terminal = { .master = -1, .slave = -1 },
+		.notify = { .fd = -1 },
 		.request_fd = -1,
 		.cgroup_fd = -1,
 		.network_fd = -1,

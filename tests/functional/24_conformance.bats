@@ -198,6 +198,45 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	assert_one_line "linux.netDevices: network device none0: the host's: No such device"
 }
 
+# Prints the datagrams that come to a socket while the command runs, one a line, and its status.
+with_notify_socket() { # SOCKET COMMAND...
+	python3 - "$@" <<-'PY'
+		import socket, subprocess, sys
+		listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		listener.bind(sys.argv[1])
+		status = subprocess.run(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=2).returncode
+		listener.settimeout(20 if status == 0 else 0.1)
+		text = ""
+		try:
+		    while "READY=1" not in text:
+		        text += listener.recv(4096).decode()
+		except TimeoutError:
+		    text += "time-out\n"
+		print(text, end="")
+		print("status", status)
+	PY
+}
+
+@test "sd_notify reaches the service manager: the socket that Podman binds, and the runtime's own NOTIFY_SOCKET" {
+	mkdir "$WORK/notify"
+	config --arg dir "$WORK/notify" '.process.env += ["NOTIFY_SOCKET=/run/notify/notify.sock"]
+		| .process.user = {"uid": 7, "gid": 7}
+		| .mounts += [{"destination": "/run/notify", "type": "bind", "source": $dir, "options": ["bind"]}]
+		| .process.args = ["/testinit", "notify", "STATUS=on its way", "+", "notify", "READY=1"]'
+	run with_notify_socket "$WORK/notify/notify.sock" timeout 60 "$BULKHEAD" run --bundle "$BUNDLE" "$ID" 3>&-
+	assert_equal "$output" $'STATUS=on its way\nREADY=1\nstatus 0'
+	rm "$WORK/notify/notify.sock"
+	config '.process.env -= ["NOTIFY_SOCKET=/run/notify/notify.sock"] | .mounts |= map(select(.destination != "/run/notify"))
+		| .root.readonly = true
+		| .process.args = ["/testinit", "notify", "READY=1", "+", "env", "NOTIFY_SOCKET", "+", "sleep", "1000"]'
+	NOTIFY_SOCKET=$WORK/own.sock run with_notify_socket "$WORK/own.sock" \
+		timeout 60 "$BULKHEAD" run --detach --pid-file "$WORK/pid" --bundle "$BUNDLE" "$ID" 3>&-
+	assert_output "MAINPID=$(cat "$WORK/pid")"
+	assert_output 'READY=1'
+	assert_output 'NOTIFY_SOCKET=/run/notify/notify.sock'
+	assert_output 'status 0'
+}
+
 @test "LISTEN_FDS: the descriptors are passed on, and the process finds them as its own" {
 	script 'echo "$LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES"; cat <&3; cat <&4'
 	LISTEN_FDS=1 LISTEN_FDNAMES=first run bh run --preserve-fds 1 --bundle "$BUNDLE" "$ID" 3< <(echo three) 4< <(echo four)
