@@ -84,14 +84,23 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 }
 
 @test "exec --cgroup puts the proxy into the host's cgroup of that name, and delete removes what is below the container's" {
+	config '(.mounts[] | select(.type == "cgroup") | .options) -= ["ro"]'
 	start_sleeper
 	mkdir "$CGROUP/sub" "$CGROUP/sub/deep"
 	bh exec --detach --cgroup sub --pid-file "$WORK/pid" "$ID" sleep 1001 </dev/null >/dev/null 2>&1 3>&-
 	assert_equal "$(cat "$CGROUP/sub/cgroup.procs")" "$(cat "$WORK/pid")"
 	assert_equal "$(bh exec "$ID" cat /sys/fs/cgroup/sub/cgroup.procs | wc -l)" 1
 	# One that is only the container's: its proxy stays with the others.
+	bh exec "$ID" mkdir /sys/fs/cgroup/inside
 	bh exec --cgroup inside "$ID" cat /proc/self/cgroup >"$WORK/where"
 	assert_equal "$(cat "$WORK/where")" "0::/inside"
+	# In runc's words.
+	run bh exec --cgroup ../x "$ID" true
+	assert_status 255
+	assert_one_line "bad sub cgroup path: ../x"
+	run bh exec --cgroup missing "$ID" true
+	assert_status 255
+	assert_one_line "error adding pid" "cgroup \"missing\"" "no such file or directory"
 	bh delete --force "$ID"
 	[ ! -e "$CGROUP" ]
 }
