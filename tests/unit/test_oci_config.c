@@ -225,6 +225,8 @@ static void config_refusals_name_the_value(void **state)
 		{ "{'linux': {'resources': {'unified': {'tasks': '1'}}}}",
 		  "linux.resources.unified.tasks: is no name of a cgroup v2 file: the specified key has not the form "
 		  "CONTROLLER.VALUE `tasks`" },
+		{ "{'linux': {'resources': {'unified': {'foo.bar': '1'}}}}",
+		  "linux.resources.unified.foo.bar: the requested cgroup controller `foo` is not available" },
 		{ "{'linux': {'resources': {'unified': {'cgroup.procs': '1'}}}}",
 		  "linux.resources.unified.cgroup.procs: is not a limit, and is the runtime's to write" },
 		{ "{'linux': {'resources': {'rdma': {'mlx5_1': {'hcaHandles': 3}}}}}",
