@@ -544,7 +544,7 @@ def test_exec_in_sub_cgroup(host):
         raises(errno.ENOENT, 'error adding pid of the process to cgroups: cgroup "sub" of the container', exec_in, box, "e0",
                "true", cgroup="sub")
         assert exec_output(box, "cat", "/proc/self/cgroup", cgroup="sub", make_cgroup=True).splitlines()[-1] == b"0::/sub"
-        assert exec_output(box, "cat", "/proc/self/cgroup", cgroup="/sub").splitlines()[-1] == b"0::/sub"
+        assert exec_output(box, "cat", "/proc/self/cgroup", cgroup="/sub", exec_id="e2").splitlines()[-1] == b"0::/sub"
 
 
 def test_execs_many_leave_nothing(host):
@@ -786,6 +786,21 @@ def test_user_namespace_maps_ids(host):
         assert "Uid:\t100000\t" in status, status
 
 
+def test_user_namespace_without_root_is_built_by_its_user(host):
+    userns_root(host)
+    names = [{"clone_flag": f} for f in (NEWPID, NEWNS, NEWNET, NEWUSER, NEWIPC, NEWUTS)]
+    box = {"root_share": "userns", "namespaces": names,
+           "mounts": [mount("/proc", "proc"), mount("/dev", "tmpfs", data="mode=755"),
+                      mount("/dev/pts", "devpts", data="newinstance,ptmxmode=0666"), share("/usr", "usr", MS_RDONLY)],
+           "uid_mappings": [{"container_id": 1000, "host_id": 100000, "size": 1}],
+           "gid_mappings": [{"container_id": 1000, "host_id": 100000, "size": 1}]}
+    with Box(host, "sh", "-c", "id -u; id -g; cat /proc/self/uid_map; touch /tmp/x && stat -c %u /tmp/x; sleep 100", box=box,
+             proc={"uid": 1000, "gid": 1000}) as b:
+        lines = [read_line(b.stdout).split() for _ in range(4)]
+        assert lines == [[b"1000"], [b"1000"], [b"1000", b"100000", b"1"], [b"1000"]], lines
+        assert exec_output(b, "id", "-u", uid=1000, gid=1000) == b"1000\n"
+
+
 def test_user_namespace_with_terminal(host):
     names = [{"clone_flag": f} for f in (NEWPID, NEWNS, NEWNET, NEWUSER, NEWIPC, NEWUTS)]
     box = {"root_share": "userns", "namespaces": names, "masked_paths": ["/proc/kcore", "/sys/firmware"],
@@ -845,6 +860,14 @@ def test_notifications_are_lines_of_one_more_stream(host):
     raises(errno.EINVAL, "not the name of something in common", Box, host, "true", box=boxed("../one", "/run/n/sock"))
     # One container at a time has it, and the name is free when that is gone.
     assert output(host, "echo", "again", box=boxed("one", "/run/n/sock")) == "again\n"
+
+
+def test_mount_over_the_root_is_the_root(host):
+    rest = container()["mounts"][:2] + [share("/usr", "usr")]
+    over = {"mounts": [mount("/", "tmpfs", data="size=8m", copy_up=True)] + rest}
+    assert shell(host, "stat -f -c %T /; touch /made && ls -d /made /usr/bin", box=over).splitlines() == \
+        ["tmpfs", "/made", "/usr/bin"]
+    assert shell(host, "ls /made 2>&1 || true").startswith("ls: cannot access"), "the share has nothing of it"
 
 
 def test_container_among_others_dies_with_its_connection(host):
