@@ -205,7 +205,7 @@ int cgroup_processes(const struct cgroup *cgroup, cgroup_process *callback, void
 	return visit_processes(cgroup->parent_fd, cgroup->name, cgroup->dir_fd, 0, &visit);
 }
 
-int cgroup_open_sub(const struct cgroup *cgroup, const char *path)
+int cgroup_open_sub(const struct cgroup *cgroup, const char *path, bool make)
 {
 	const struct kernel_open_how how = {
 		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
@@ -217,7 +217,7 @@ int cgroup_open_sub(const struct cgroup *cgroup, const char *path)
 	if (!*path)
 		path = ".";
 	int fd = kernel_openat2(cgroup->dir_fd, path, &how);
-	if (fd < 0 && errno == ENOENT && !strchr(path, '/') && mkdirat(cgroup->dir_fd, path, 0755) == 0)
+	if (fd < 0 && errno == ENOENT && make && !strchr(path, '/') && mkdirat(cgroup->dir_fd, path, 0755) == 0)
 		fd = kernel_openat2(cgroup->dir_fd, path, &how);
 	return fd;
 }

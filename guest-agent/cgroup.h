@@ -58,8 +58,11 @@ int cgroup_read_events(const struct cgroup *cgroup, struct cgroup_events *events
 typedef void cgroup_process(void *arg, pid_t pid);
 int cgroup_processes(const struct cgroup *cgroup, cgroup_process *callback, void *arg);
 
-/* O_DIRECTORY descriptor of a sub-cgroup, made if it is missing. -1 with errno. */
-int cgroup_open_sub(const struct cgroup *cgroup, const char *path);
+/*
+ * O_DIRECTORY descriptor of a sub-cgroup, or of the cgroup itself for "" and "/". With `make` one right below is made
+ * if it is missing. -1 with errno.
+ */
+int cgroup_open_sub(const struct cgroup *cgroup, const char *path, bool make);
 
 /* Of memory.events; 0 if memory is not accounted. */
 uint64_t cgroup_oom_kills(const struct cgroup *cgroup);

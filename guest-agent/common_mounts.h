@@ -8,7 +8,16 @@
 
 #include "guest-agent/message.h"
 
+#include <limits.h>
+#include <stdbool.h>
+
 struct err;
+
+/* Of the type of one that is no file system, but the socket that stdio_add_notify makes there. */
+#define COMMON_MOUNT_NOTIFY "notify"
+
+/* The path of that socket, if the container mounts one. */
+bool common_mounts_notify_path(const char *run_dir, const agent_Container *container, char out[PATH_MAX]);
 
 /* Below `run_dir`/common, for those of the container's mounts that name one. What is there already stays. */
 int common_mounts_make(const char *run_dir, const agent_Container *container, struct err *err);

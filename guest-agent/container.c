@@ -591,7 +591,7 @@ static int open_current_cgroup(const struct container *container)
 	}
 	below += strlen(prefix);
 	below[strcspn(below, "\n")] = '\0';
-	return cgroup_open_sub(&container->cgroup, below);
+	return cgroup_open_sub(&container->cgroup, below, false);
 }
 
 static int spawn_exec(struct container *container, struct process *process, const agent_ExecRequest *request,
@@ -599,7 +599,7 @@ static int spawn_exec(struct container *container, struct process *process, cons
 {
 	struct process *first = first_process(container);
 	const char *sub = message_text(request->cgroup);
-	auto_fd int cgroup_fd = cgroup_open_sub(&container->cgroup, sub);
+	auto_fd int cgroup_fd = cgroup_open_sub(&container->cgroup, sub, request->make_cgroup);
 	struct launch launch = {
 		.id = container->id,
 		.run_dir = container->agent->run_dir,
@@ -615,16 +615,20 @@ static int spawn_exec(struct container *container, struct process *process, cons
 		.cgroup_fd = launch.in_user_namespace ? -1 : cgroup_fd,
 	};
 
+	/* In runc's words. */
 	if (cgroup_fd < 0)
-		return errtext_set(err, "cgroup \"%.200s\" of the container", sub);
+		return errtext_set(
+			err, "error adding pid of the process to cgroups: cgroup \"%.200s\" of the container", sub);
 	uint32_t uid =
 		namespaces_map_id(container->uid_mappings, container->uid_mapping_count, process->description->uid);
 	uint32_t gid =
 		namespaces_map_id(container->gid_mappings, container->gid_mapping_count, process->description->gid);
 	if (process_spawn(process, &plan, &launch, uid, gid, err) < 0) {
 		/* A container that manages cgroups of its own has no room for processes in its topmost one. */
-		if (err->code != EBUSY || sub[0] || process->pid)
+		if (err->code != EBUSY || process->pid)
 			return -1;
+		if (sub[0])
+			return err_wrap(err, "error adding pid of the process to cgroups: cgroup \"%.200s\"", sub);
 		close_fd(&cgroup_fd);
 		plan.cgroup_fd = cgroup_fd = open_current_cgroup(container);
 		if (cgroup_fd < 0 || process_spawn(process, &plan, &launch, uid, gid, err) < 0)

@@ -9,8 +9,21 @@
 
 const char *errtext(int code, char out[ERRTEXT_MAX])
 {
-	/* The one of those that matter where C libraries disagree. */
-	snprintf(out, ERRTEXT_MAX, "%s", code == ELOOP ? "too many levels of symbolic links" : strerror(code));
+	/* Those that matter, and for which this C library has other words than most. */
+	static const struct {
+		int code;
+		const char *text;
+	} usual[] = {
+		{ ELOOP, "too many levels of symbolic links" },
+		{ EBUSY, "device or resource busy" },
+		{ EOVERFLOW, "value too large for defined data type" },
+	};
+	const char *text = strerror(code);
+
+	for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+		if (usual[i].code == code)
+			text = usual[i].text;
+	snprintf(out, ERRTEXT_MAX, "%s", text);
 	/* "RPC program not available" stays as it is. */
 	if (isupper((unsigned char)out[0]) && islower((unsigned char)out[1]))
 		out[0] = (char)tolower((unsigned char)out[0]);

@@ -69,11 +69,16 @@ static void __attribute__((noreturn)) fail(int sync_fd, const struct err *err)
 	_exit(1);
 }
 
-/* In a user namespace we come as nobody; its root is who may do all this. Not mapped: then stay nobody. */
-static void become_namespace_root(void)
+/*
+ * In a user namespace we come as nobody, who can make no file; its root is who may do all this. If that is not mapped,
+ * the process's user is, and we have all capabilities as either.
+ */
+static void become_somebody(const agent_Process *process)
 {
-	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0)
-		return;
+	if (syscall(SYS_setresgid, 0, 0, 0) < 0)
+		(void)syscall(SYS_setresgid, process->gid, process->gid, process->gid);
+	if (syscall(SYS_setresuid, 0, 0, 0) < 0)
+		(void)syscall(SYS_setresuid, process->uid, process->uid, process->uid);
 }
 
 static int open_terminal(const struct launch *launch, int root_fd, struct terminal *terminal, struct err *err)
@@ -160,7 +165,7 @@ static int prepare(const struct launch *launch, struct program *program, int *ma
 	struct terminal terminal = { .master = -1, .slave = -1 };
 
 	if (launch->in_user_namespace)
-		become_namespace_root();
+		become_somebody(launch->process);
 	if (setsid() < 0)
 		return errtext_set(err, "starting a session");
 	if (security_join_keyring(launch->id, err) < 0)

@@ -272,6 +272,36 @@ static int mount_at(int target, const agent_Mount *entry)
 	return -1;
 }
 
+static bool is_root(const char *path)
+{
+	return path[strspn(path, "/")] == '\0';
+}
+
+/*
+ * What is at that place now. Over the root itself that is found from the folder it is in: `root_fd` is of the mount
+ * below. O_PATH; -1 with errno.
+ */
+static int open_mounted(const struct rootfs *rootfs, const char *destination)
+{
+	if (!is_root(destination))
+		return path_open(rootfs->root_fd, destination, O_PATH);
+	auto_fd int folder = openat(rootfs->root_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return folder < 0 ? -1 : openat(folder, ROOTFS_NAME, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* From now on everything is found in what was mounted over the root. */
+static int enter_new_root(struct rootfs *rootfs, struct err *err)
+{
+	int fd = open_mounted(rootfs, "/");
+
+	if (fd < 0)
+		return errtext_set(err, "the root filesystem");
+	close_fd(&rootfs->root_fd);
+	rootfs->root_fd = fd;
+	return 0;
+}
+
 static int mount_filesystem(const struct rootfs *rootfs, const agent_Mount *entry, const char *destination,
 			    struct err *err)
 {
@@ -287,7 +317,7 @@ static int mount_filesystem(const struct rootfs *rootfs, const agent_Mount *entr
 	}
 	if (mount_at(target, entry) < 0)
 		return errtext_set(err, "mount %s", entry->type);
-	auto_fd int mounted = path_open(rootfs->root_fd, destination, O_PATH);
+	auto_fd int mounted = open_mounted(rootfs, destination);
 	if (mounted < 0)
 		return errtext_set(err, "mountpoint");
 	if (covered >= 0 && copyup_directory(covered, mounted, err) < 0)
@@ -295,7 +325,7 @@ static int mount_filesystem(const struct rootfs *rootfs, const agent_Mount *entr
 	return finish(mounted, entry, err);
 }
 
-int mounts_apply(const struct rootfs *rootfs, const agent_Container *container, struct err *err)
+int mounts_apply(struct rootfs *rootfs, const agent_Container *container, struct err *err)
 {
 	for (size_t i = 0; i < container->mounts_count; i++) {
 		const agent_Mount *entry = &container->mounts[i];
@@ -304,6 +334,8 @@ int mounts_apply(const struct rootfs *rootfs, const agent_Container *container, 
 			  : is_bind(entry)          ? bind(rootfs, entry, destination, err)
 						    : mount_filesystem(rootfs, entry, destination, err);
 
+		if (ret == 0 && is_root(destination) && !(entry->flags & MS_REMOUNT))
+			ret = enter_new_root(rootfs, err);
 		if (ret < 0)
 			return err_wrap(err, "error mounting \"%s\" to rootfs at \"%s\"", message_text(entry->source),
 					destination);

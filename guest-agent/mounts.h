@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-int mounts_apply(const struct rootfs *rootfs, const agent_Container *container, struct err *err);
+int mounts_apply(struct rootfs *rootfs, const agent_Container *container, struct err *err);
 
 /* A tmpfs or /dev that is to be read-only stays writable until what lies in it has been made: until this call. */
 int mounts_make_read_only(const struct rootfs *rootfs, const agent_Container *container, struct err *err);

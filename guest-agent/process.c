@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/loop.h"
 #include "guest-agent/agent.h"
+#include "guest-agent/common_mounts.h"
 #include "guest-agent/container.h"
 #include "guest-agent/errtext.h"
 #include "guest-agent/kernel.h"
@@ -85,6 +86,16 @@ static void close_streams(struct launch *launch)
 		close_fd(&launch->streams[i]);
 }
 
+/* An exec has no mounts of its own, and so none. */
+static int add_notify(struct process *process, const struct launch *launch, struct err *err)
+{
+	char path[PATH_MAX];
+
+	if (!launch->container || !common_mounts_notify_path(launch->run_dir, launch->container, path))
+		return 0;
+	return stdio_add_notify(process->io, path, err);
+}
+
 static int make_streams(struct process *process, struct launch *launch, unsigned uid, unsigned gid, struct err *err)
 {
 	const agent_Process *description = launch->process;
@@ -95,7 +106,8 @@ static int make_streams(struct process *process, struct launch *launch, unsigned
 	if (!description->terminal && stdio_make_pipes(process->io, uid, gid, launch->streams, err) < 0)
 		return -1;
 	if (stdio_make_more(process->io, description->more_streams, description->more_streams_count, uid, gid,
-			    launch->streams + 3, err) < 0) {
+			    launch->streams + 3, err) < 0 ||
+	    add_notify(process, launch, err) < 0) {
 		close_streams(launch);
 		return -1;
 	}

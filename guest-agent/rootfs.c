@@ -96,7 +96,7 @@ int rootfs_mount(struct rootfs *rootfs, const char *run_dir, const agent_Contain
 	if (rootfs->null_fd < 0)
 		return -1;
 
-	snprintf(path, sizeof path, "%s/root", run_dir);
+	snprintf(path, sizeof path, "%s/" ROOTFS_NAME, run_dir);
 	if (container->root_overlay) {
 		if (mount_overlay(run_dir, share, path, container->uid_mappings_count > 0, err) < 0)
 			return -1;

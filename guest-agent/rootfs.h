@@ -26,6 +26,9 @@ struct rootfs {
 		.root_fd = -1, .shares_fd = -1, .common_fd = -1, .proc_fd = -1, .null_fd = -1 \
 	}
 
+/* The folder in `run_dir` that the root is mounted on. */
+#define ROOTFS_NAME "root"
+
 /* `run_dir` holds "shares", "common", and "root" and "overlay" to mount on. */
 int rootfs_mount(struct rootfs *rootfs, const char *run_dir, const agent_Container *container, struct err *err);
 

@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "guest-agent/notify.h"
 #include "guest-agent/pump.h"
 
 #include <assert.h>
@@ -36,6 +37,7 @@ struct stdio {
 	int slave;
 	struct stream streams[STDIO_MAX];
 	unsigned count;
+	struct notify *notify; /* NULL: none */
 };
 
 struct stdio *stdio_create(struct loop *loop)
@@ -66,6 +68,7 @@ void stdio_destroy(struct stdio *io)
 		return;
 	for (unsigned i = 0; i < io->count; i++)
 		close_stream(&io->streams[i]);
+	notify_destroy(io->notify);
 	close_fd(&io->slave);
 	free(io);
 }
@@ -127,6 +130,20 @@ int stdio_make_more(struct stdio *io, const uint32_t *ways, size_t count, unsign
 		io->streams[3 + i].gives = ways[i] & PROTO_STREAM_WRITE;
 	}
 	return make_streams(io->streams + 3, count, uid, gid, out, err);
+}
+
+int stdio_add_notify(struct stdio *io, const char *path, struct err *err)
+{
+	struct stream *stream = &io->streams[io->count];
+
+	assert(io->count < STDIO_MAX && !io->notify);
+	io->notify = notify_create(io->loop, path, &stream->fd, err);
+	if (!io->notify)
+		return -1;
+	stream->takes = false;
+	stream->gives = true;
+	io->count++;
+	return 0;
 }
 
 void stdio_set_terminal(struct stdio *io, int master)
@@ -231,6 +248,8 @@ int stdio_resize(struct stdio *io, unsigned rows, unsigned columns, struct err *
 void stdio_process_ended(struct stdio *io)
 {
 	io->process_ended = true;
+	if (io->notify)
+		notify_finish(io->notify);
 	close_fd(&io->slave);
 	for (unsigned i = 0; i < io->count; i++) {
 		if (!io->streams[i].gives)

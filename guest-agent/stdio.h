@@ -20,7 +20,8 @@ struct err;
 struct loop;
 struct stdio;
 
-enum { STDIO_MAX = 3 + PROTO_MORE_STREAMS_MAX };
+/* Those a process can be given, and one that leads nowhere in it: its notifications. */
+enum { STDIO_MAX = 3 + PROTO_MORE_STREAMS_MAX + 1 };
 
 /* Empty: no pipes, no terminal. NULL when out of memory. */
 struct stdio *stdio_create(struct loop *loop);
@@ -35,6 +36,12 @@ int stdio_make_pipes(struct stdio *io, unsigned uid, unsigned gid, int out[3], s
 /* Streams 3, 4, ...: a pipe, or for both ways a socket. At most PROTO_MORE_STREAMS_MAX; the process's ends as above. */
 int stdio_make_more(struct stdio *io, const uint32_t *ways, size_t count, unsigned uid, unsigned gid, int *out,
 		    struct err *err);
+
+/*
+ * After the others are made: what is sent to a socket at `path` becomes one more stream, of the next number
+ * (guest-agent/notify.h).
+ */
+int stdio_add_notify(struct stdio *io, const char *path, struct err *err);
 
 /* Takes the master of a terminal. */
 void stdio_set_terminal(struct stdio *io, int master);

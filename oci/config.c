@@ -3,7 +3,9 @@
 
 #include "oci/alloc.h"
 #include "oci/json.h"
+#include "oci/memory_policy.h"
 #include "oci/names.h"
+#include "oci/net_devices.h"
 
 #include "common/auto.h"
 #include "common/err.h"
@@ -147,7 +149,7 @@ static bool sysctl_is(const char *name, const char *dotted)
 	return *name == *dotted;
 }
 
-/* The namespace that a kernel parameter belongs to; 0: none, or the network's, which there always is. */
+/* The namespace that a kernel parameter belongs to; 0: none. */
 static uint32_t sysctl_namespace(const char *name)
 {
 	static const char *const ipc[] = {
@@ -160,6 +162,8 @@ static uint32_t sysctl_namespace(const char *name)
 	for (size_t i = 0; i < sizeof ipc / sizeof *ipc; i++)
 		if (sysctl_is(name, ipc[i]))
 			return CLONE_NEWIPC;
+	if (strncmp(name, "net.", 4) == 0 || strncmp(name, "net/", 4) == 0)
+		return CLONE_NEWNET;
 	return strncmp(name, "fs.mqueue.", 10) == 0 || strncmp(name, "fs/mqueue/", 10) == 0 ? CLONE_NEWIPC : 0;
 }
 
@@ -177,13 +181,13 @@ static int parse_sysctl(const struct oci_json *linux_object, struct oci_config *
 		struct oci_json at = { .parent = &member, .key = name };
 
 		if (!name[0] || strchr("./", name[0]) || strstr(name, "..") || strstr(name, "/.") || strlen(name) > 255)
-			return oci_json_refuse(&at, err, "is no name of a kernel parameter");
+			return oci_json_refuse(&at, err, "is no name of a kernel parameter: contains an invalid path");
 		if (sysctl_is(name, "kernel.hostname"))
 			return oci_json_refuse(&at, err, "is not allowed: the host's name is in hostname");
 		uint32_t kind = sysctl_namespace(name);
 		if (kind && !oci_namespaces_find(&out->namespaces, kind))
-			return oci_json_refuse(&at, err, "is not allowed without %s namespace in linux.namespaces",
-					       kind == CLONE_NEWUTS ? "a uts" : "an ipc");
+			return oci_json_refuse(&at, err, "is not allowed without %s %s namespace in linux.namespaces",
+					       kind == CLONE_NEWIPC ? "an" : "a", oci_namespace_name(kind));
 	}
 	return found;
 }
@@ -238,14 +242,13 @@ static int parse_personality(const struct oci_json *linux_object, struct oci_con
 	return 1;
 }
 
-/* What would need the host's hardware to change hands, or its resctrl file system. */
+/* What would need the host's resctrl file system. */
 static int refuse_unsupported(const struct oci_json *linux_object, struct err *err)
 {
 	static const struct {
 		const char *key, *why;
 	} refused[] = {
 		{ "intelRdt", "not supported: no resctrl group is made for a virtual machine" },
-		{ "netDevices", "not supported: a network device of the host cannot be moved into a virtual machine" },
 	};
 
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
@@ -264,9 +267,9 @@ static int refuse_unsupported(const struct oci_json *linux_object, struct err *e
 static int parse_linux(const struct oci_json *document, struct oci_config *out, struct err *err)
 {
 	static const char *const known[] = {
-		"namespaces",    "uidMappings", "gidMappings", "timeOffsets",       "devices",     "cgroupsPath",
-		"resources",     "sysctl",      "seccomp",     "rootfsPropagation", "maskedPaths", "mountLabel",
-		"readonlyPaths", "personality", "intelRdt",    "netDevices",        NULL,
+		"namespaces",    "uidMappings", "gidMappings", "timeOffsets",       "devices",      "cgroupsPath",
+		"resources",     "sysctl",      "seccomp",     "rootfsPropagation", "maskedPaths",  "mountLabel",
+		"readonlyPaths", "personality", "intelRdt",    "netDevices",        "memoryPolicy", NULL,
 	};
 	struct oci_json linux_object, at;
 	int found = oci_json_object(document, "linux", &linux_object, err);
@@ -275,6 +278,8 @@ static int parse_linux(const struct oci_json *document, struct oci_config *out, 
 		return found;
 	if (refuse_unsupported(&linux_object, err) < 0 ||
 	    oci_namespaces_parse(&linux_object, &out->namespaces, err) < 0 ||
+	    oci_net_devices_parse(&linux_object, &out->namespaces, &out->net_devices, err) < 0 ||
+	    oci_memory_policy_check(&linux_object, err) < 0 ||
 	    oci_id_mappings_parse(&linux_object, "uidMappings", &out->uid_mappings, err) < 0 ||
 	    oci_id_mappings_parse(&linux_object, "gidMappings", &out->gid_mappings, err) < 0 ||
 	    parse_time_offsets(&linux_object, out, err) < 0 ||
@@ -296,6 +301,22 @@ static int parse_linux(const struct oci_json *document, struct oci_config *out, 
 	out->has_seccomp = found > 0;
 	oci_json_note_unknown(&linux_object, known);
 	return 1;
+}
+
+/*
+ * As crun does for root: a user namespace without mappings is one where every id is itself. In a VM that is no more
+ * than being the guest's own users.
+ */
+static void add_default_mappings(struct oci_config *config)
+{
+	static const struct oci_id_mapping identity = { .size = UINT32_MAX };
+	const struct oci_id_mappings everybody = { .items = (struct oci_id_mapping *)(size_t)&identity, .count = 1 };
+	const struct oci_namespace *user = oci_namespaces_find(&config->namespaces, CLONE_NEWUSER);
+
+	if (!user || user->path || config->uid_mappings.count || config->gid_mappings.count)
+		return;
+	oci_id_mappings_copy(&config->uid_mappings, &everybody);
+	oci_id_mappings_copy(&config->gid_mappings, &everybody);
 }
 
 /* What spans more than one member. */
@@ -333,7 +354,10 @@ static int parse_document(const struct oci_json *document, struct oci_config *ou
 	    parse_host_names(document, out, err) < 0 || parse_mounts(document, out, err) < 0 ||
 	    oci_hooks_parse(document, &out->hooks, err) < 0 ||
 	    oci_json_map(document, "annotations", &out->annotations, err) < 0 ||
-	    oci_vm_parse(document, &out->vm, err) < 0 || check_whole(document, out, err) < 0)
+	    oci_vm_parse(document, &out->vm, err) < 0)
+		return -1;
+	add_default_mappings(out);
+	if (check_whole(document, out, err) < 0)
 		return -1;
 	oci_json_note_unknown(document, known);
 	return 0;
@@ -406,6 +430,7 @@ void oci_config_destroy(struct oci_config *config)
 	oci_map_destroy(&config->annotations);
 	oci_vm_fini(&config->vm);
 	oci_namespaces_destroy(&config->namespaces);
+	oci_map_destroy(&config->net_devices);
 	oci_id_mappings_destroy(&config->uid_mappings);
 	oci_id_mappings_destroy(&config->gid_mappings);
 	oci_devices_destroy(&config->devices);

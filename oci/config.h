@@ -46,6 +46,7 @@ struct oci_config {
 
 	/* linux.* */
 	struct oci_namespaces namespaces;
+	struct oci_map net_devices; /* name on the host, name in the container */
 	struct oci_id_mappings uid_mappings, gid_mappings;
 	struct oci_time_offset time_offsets[2];
 	size_t time_offset_count;

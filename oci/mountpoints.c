@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <string.h>
@@ -34,11 +35,32 @@ static bool make_entry(int parent, const char *name, bool is_file)
 	return fd >= 0 || errno == EEXIST;
 }
 
+enum { LINKS_MAX = 40 };
+
+static bool make_path(int root, const char *path, bool is_file, unsigned links);
+
+/*
+ * `name` in `parent` is a symlink that leads to nothing yet: what it names is made, and then the rest. `before` is the
+ * path up to the name, `rest` what follows it.
+ */
+static bool make_behind_link(int root, const char *target, const char *before, size_t before_length, const char *rest,
+			     bool is_file, unsigned links)
+{
+	auto_free char *path = *target == '/' ? oci_format("%s%s", target, rest)
+					      : oci_format("%.*s%s%s", (int)before_length, before, target, rest);
+
+	if (links < LINKS_MAX)
+		return make_path(root, path, is_file, links + 1);
+	errno = ELOOP;
+	return false;
+}
+
 /* Like mkdir -p; the last component is a file if asked for. */
-static bool make_path(int root, const char *path, bool is_file)
+static bool make_path(int root, const char *path, bool is_file, unsigned links)
 {
 	auto_free char *copy = oci_strdup(path);
 	auto_fd int parent = open_inside(root, "/");
+	char target[PATH_MAX];
 
 	for (char *name = copy; parent >= 0;) {
 		name += strspn(name, "/");
@@ -51,8 +73,19 @@ static bool make_path(int root, const char *path, bool is_file)
 		/* From the root each time, so that ".." and symlinks mean what they will mean in the container. */
 		name[length] = '\0';
 		int fd = open_inside(root, copy);
-		if (fd < 0 && errno == ENOENT && make_entry(parent, name, is_file && last))
-			fd = open_inside(root, copy);
+		if (fd < 0 && errno == ENOENT) {
+			ssize_t n = readlinkat(parent, name, target, sizeof target - 1);
+
+			if (n >= 0) {
+				target[n] = '\0';
+				name[length] = end;
+				return make_behind_link(root, target, copy, (size_t)(name - copy), name + length,
+							is_file, links);
+			}
+			errno = ENOENT;
+			if (make_entry(parent, name, is_file && last))
+				fd = open_inside(root, copy);
+		}
 		name[length] = end;
 		close_fd(&parent);
 		parent = fd;
@@ -81,7 +114,7 @@ static bool is_covered(const char *path, const agent_Container *container, size_
 
 static void make_one(int root, const char *path, bool is_file)
 {
-	if (!make_path(root, path, is_file))
+	if (!make_path(root, path, is_file, 0))
 		log_debug("mount point %s: %s", path, strerror(errno));
 }
 

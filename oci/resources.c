@@ -208,6 +208,19 @@ static int parse_block_io(const struct oci_json *at, struct oci_block_io *out, s
 	return 1;
 }
 
+/* Those that a kernel may have; whether the guest's has this one shows there. */
+static bool is_controller(const char *name)
+{
+	static const char *const known[] = { "cgroup", "cpu",  "cpuset", "io",   "memory", "hugetlb",
+					     "pids",   "rdma", "misc",   "dmem", NULL };
+	size_t length = strcspn(name, ".");
+
+	for (size_t i = 0; known[i]; i++)
+		if (strlen(known[i]) == length && strncmp(known[i], name, length) == 0)
+			return true;
+	return false;
+}
+
 static int parse_unified(const struct oci_json *at, struct oci_map *out, struct err *err)
 {
 	struct oci_json member = oci_json_member(at, "unified");
@@ -224,7 +237,13 @@ static int parse_unified(const struct oci_json *at, struct oci_map *out, struct 
 		for (const char *c = name; *c; c++)
 			plain &= isalnum((unsigned char)*c) || *c == '.' || *c == '_' || *c == '-';
 		if (!plain || !strchr(name, '.'))
-			return oci_json_refuse(&file, err, "is no name of a cgroup v2 file");
+			return oci_json_refuse(&file, err,
+					       "is no name of a cgroup v2 file: the specified key has not the form "
+					       "CONTROLLER.VALUE `%s`",
+					       name);
+		if (!is_controller(name))
+			return oci_json_refuse(&file, err, "the requested cgroup controller `%.*s` is not available",
+					       (int)strcspn(name, "."), name);
 		/* Moving processes and handing out controllers is the runtime's part. */
 		if (strncmp(name, "cgroup.", 7) == 0 && strcmp(name, "cgroup.max.depth") != 0 &&
 		    strcmp(name, "cgroup.max.descendants") != 0)

@@ -138,5 +138,7 @@ int oci_id_check(const char *id, struct err *err)
 				"container ID: invalid character %zu: only letters, digits and _ . + - are possible",
 				(size_t)(c - id) + 1);
 	}
+	if (*id == '.')
+		return err_set(err, EINVAL, "container ID \"%s\": invalid: begins with a dot", id);
 	return 0;
 }

@@ -76,6 +76,7 @@ struct execution {
 	char id[64];
 	int request_fd, cgroup_fd, network_fd, sync_fd, log_fd;
 	int preserved_fds;
+	bool host_has_cgroup; /* the one that --cgroup names */
 	pid_t pid;
 };
 
@@ -213,6 +214,15 @@ static int check_terminal(const struct execution *x, struct err *err)
 
 /* ---- its proxy ---- */
 
+/* Below the container's cgroup, and nowhere else; in runc's words. */
+static int check_cgroup(const char *path, struct err *err)
+{
+	for (const char *part = path; part && *part; part += strcspn(part, "/"), part += *part == '/')
+		if (strncmp(part, "..", 2) == 0 && strchr("/", part[2]))
+			return err_set(err, EINVAL, "--cgroup: bad sub cgroup path: %s", path);
+	return 0;
+}
+
 static int encode(struct execution *x, struct err *err)
 {
 	agent_ExecRequest request = agent_ExecRequest_init_zero;
@@ -223,10 +233,12 @@ static int encode(struct execution *x, struct err *err)
 	request.exec = oci_strdup(x->id);
 	request.cgroup = oci_strdup(x->given->cgroup);
 	request.has_process = true;
+	/* Whoever made it on the host means it, and need not know that there is another tree in the guest. */
+	request.make_cgroup = x->host_has_cgroup;
 	request.debug = x->given->debug;
 	int result = oci_describe_process(x->config, x->process, &request.process, err);
 	if (result == 0)
-		result = x->preserved_fds = preserved_fds_describe(&x->given->preserve_fds, &request.process, err);
+		result = x->preserved_fds = preserved_fds_describe(&x->given->preserve_fds, 0, &request.process, err);
 	if (result >= 0)
 		result = frame_encode_payload(agent_ExecRequest_fields, &request, &payload, &length, err);
 	pb_release(agent_ExecRequest_fields, &request);
@@ -250,7 +262,7 @@ static int open_places(struct execution *x, struct err *err)
 	if (geteuid() != 0)
 		close_fd(&x->network_fd);
 	if (store->cgroup_path) {
-		x->cgroup_fd = host_cgroup_open(store->cgroup_path, x->given->cgroup, err);
+		x->cgroup_fd = host_cgroup_open(store->cgroup_path, x->given->cgroup, &x->host_has_cgroup, err);
 		if (x->cgroup_fd < 0)
 			return -1;
 	}
@@ -296,6 +308,7 @@ static int spawn(struct execution *x, struct err *err)
 		.root_fd = -1,
 		.last_words_fd = -1,
 		.preserved_fds = x->preserved_fds,
+		.notify_fd = -1,
 		.cgroup_fd = x->cgroup_fd,
 		.network_fd = x->network_fd,
 		.has_oom_score_adj = x->process->has_oom_score_adj,
@@ -365,8 +378,9 @@ static int execute(struct execution *x, const char *id, int count, char **args, 
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(x->id, sizeof x->id, "%d-%llx", (int)getpid(),
 		 (unsigned long long)now.tv_sec * 1000000000ull + (unsigned long long)now.tv_nsec);
-	if (build_process(x, count, args, err) < 0 || check_terminal(x, err) < 0 || open_terminal(x, err) < 0 ||
-	    encode(x, err) < 0 || open_places(x, err) < 0 || interrupt_catch(err) < 0 || spawn(x, err) < 0)
+	if (check_cgroup(x->given->cgroup, err) < 0 || build_process(x, count, args, err) < 0 ||
+	    check_terminal(x, err) < 0 || open_terminal(x, err) < 0 || open_places(x, err) < 0 || encode(x, err) < 0 ||
+	    interrupt_catch(err) < 0 || spawn(x, err) < 0)
 		return -1;
 	if (hand_over(x, err) < 0) {
 		start_proxy_kill(x->pid);

@@ -8,7 +8,9 @@
 #include "runtime/last_words.h"
 #include "runtime/launch.h"
 #include "runtime/nameservers.h"
+#include "runtime/net_devices.h"
 #include "runtime/network.h"
+#include "runtime/notify_socket.h"
 #include "runtime/paths.h"
 #include "runtime/pid_file.h"
 #include "runtime/pod.h"
@@ -58,8 +60,9 @@ struct creation {
 	agent_CreateRequest description;
 	struct oci_shares shares;
 	struct terminal terminal;
+	struct notify_socket notify;
 	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd, last_words_fd;
-	int preserved_fds; /* how many */
+	int preserved_fds, listen_fds; /* how many; the second are part of the first */
 	bool new_network;
 	char *selinux_label; /* of the monitor; NULL: none */
 };
@@ -75,6 +78,26 @@ static int check_terminal(const struct create_request *request, struct err *err)
 	if (console && (!terminal || !request->detached))
 		return err_set(err, EINVAL, "cannot use console socket if bulkhead will not detach or allocate tty");
 	return 0;
+}
+
+/* What sd_listen_fds(3) looks for: the container's process is to find the descriptors as its own. */
+static void pass_listen_environment(struct creation *c)
+{
+	const char *names = getenv("LISTEN_FDNAMES");
+	struct oci_strings *env = &c->request->config->process.env;
+	char text[32];
+
+	c->listen_fds = preserved_fds_listen_count();
+	if (c->listen_fds == 0)
+		return;
+	snprintf(text, sizeof text, "LISTEN_FDS=%d", c->listen_fds);
+	oci_strings_add(env, text);
+	oci_strings_add(env, "LISTEN_PID=1");
+	if (names) {
+		auto_free char *variable = oci_format("LISTEN_FDNAMES=%s", names);
+
+		oci_strings_add(env, variable);
+	}
 }
 
 /* What the guest is told, and what it is shown; refuses what a VM can't do. */
@@ -96,6 +119,7 @@ static int describe(struct creation *c, struct err *err)
 		.arg = &c->pod,
 	};
 	int result = oci_describe(request->config, &context, &c->description, &c->shares, err);
+	notify_socket_describe(&c->notify, &c->description.container);
 	c->description.dies_with_connection = c->pod.joins;
 	return result;
 }
@@ -130,13 +154,26 @@ static int refuse_host_network(const struct oci_config *config, struct err *err)
 		       config->bundle);
 }
 
+/*
+ * A bundle that says nothing of the network mostly does not use it, and runs with what is its own anyway, the loopback.
+ * A pod that is to have its node's network needs that, and says so by the same omission.
+ */
+static int open_absent_network(struct creation *c, struct err *err)
+{
+	if (c->pod.is_sandbox)
+		return refuse_host_network(c->request->config, err);
+	log_debug("linux.namespaces: no network namespace: the container has one of its own, with the loopback alone");
+	c->new_network = geteuid() == 0;
+	return 0;
+}
+
 static int open_network(struct creation *c, struct err *err)
 {
 	const struct oci_config *config = c->request->config;
 	const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
 
 	if (!network)
-		return refuse_host_network(config, err);
+		return open_absent_network(c, err);
 	if (network->path) {
 		c->network_fd = open(network->path, O_RDONLY | O_CLOEXEC);
 		if (c->network_fd < 0)
@@ -234,9 +271,12 @@ static int prepare(struct creation *c, struct err *err)
 	c->created->container.store = create_record_new(request);
 	if (c->pod.joins)
 		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
+	pass_listen_environment(c);
+	notify_socket_find(&c->notify, request->config);
 	if (describe(c, err) < 0)
 		return -1;
-	c->preserved_fds = preserved_fds_describe(&request->options->preserve_fds, &c->description.process, err);
+	c->preserved_fds =
+		preserved_fds_describe(&request->options->preserve_fds, c->listen_fds, &c->description.process, err);
 	if (c->preserved_fds < 0)
 		return -1;
 	if (c->shares.items[0].path)
@@ -303,6 +343,7 @@ static int start(struct creation *c, struct err *err)
 		.root_fd = c->root_fd,
 		.last_words_fd = c->last_words_fd,
 		.preserved_fds = c->preserved_fds,
+		.notify_fd = c->notify.fd,
 		.cgroup_fd = c->cgroup_fd,
 		.network_fd = c->network_fd,
 		.new_network = c->new_network,
@@ -394,7 +435,9 @@ static int make(struct creation *c, struct err *err)
 		return -1;
 	trace_mark("proxy started");
 	if (start_proxy_await(c->created->sync_fd, SYNC_JOINED, &message, err) < 0 ||
-	    save_process(c, message.number, err) < 0 || run_create_hooks(c, err) < 0 || send_sockets(c, err) < 0 ||
+	    save_process(c, message.number, err) < 0 ||
+	    net_devices_move(&c->request->config->net_devices, c->created->pid, err) < 0 ||
+	    run_create_hooks(c, err) < 0 || send_sockets(c, err) < 0 ||
 	    start_proxy_tell(c->created->sync_fd, SYNC_GO, err) < 0 ||
 	    start_proxy_await(c->created->sync_fd, SYNC_CREATED, &message, err) < 0)
 		return name_guest_file(c, err);
@@ -405,6 +448,8 @@ static int make(struct creation *c, struct err *err)
 		return -1;
 	if (c->request->options->pid_file && pid_file_write(c->request->options->pid_file, c->created->pid, err) < 0)
 		return -1;
+	if (c->request->detached)
+		notify_socket_tell_main(&c->notify, c->created->pid);
 	return start_proxy_tell(c->created->sync_fd, SYNC_DONE, err);
 }
 
@@ -416,6 +461,7 @@ static void creation_close(struct creation *c)
 	oci_shares_destroy(&c->shares);
 	oci_host_config_destroy(c->host);
 	terminal_close(&c->terminal);
+	close_fd(&c->notify.fd);
 	close_fd(&c->request_fd);
 	close_fd(&c->cgroup_fd);
 	close_fd(&c->network_fd);
@@ -431,6 +477,7 @@ int create_container(const struct create_request *request, struct created *creat
 		.request = request,
 		.created = created,
 		.terminal = { .master = -1, .slave = -1 },
+		.notify = { .fd = -1 },
 		.request_fd = -1,
 		.cgroup_fd = -1,
 		.network_fd = -1,

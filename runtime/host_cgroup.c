@@ -212,13 +212,14 @@ static int open_below(int dirfd, const char *sub)
 	return (int)syscall(SYS_openat2, dirfd, sub + strspn(sub, "/"), &how, sizeof how);
 }
 
-int host_cgroup_open(const char *path, const char *sub, struct err *err)
+int host_cgroup_open(const char *path, const char *sub, bool *has_sub, struct err *err)
 {
 	auto_fd int dir = open_path(path, err);
 
 	if (dir < 0)
 		return -1;
 	auto_fd int below = sub ? open_below(dir, sub) : -1;
+	*has_sub = below >= 0;
 	if (below >= 0) {
 		close(dir);
 		dir = take_fd(&below);

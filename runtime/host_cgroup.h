@@ -37,9 +37,9 @@ int host_cgroup_create(const char *path, const struct oci_map *files, struct err
 
 /*
  * An fd of cgroup.procs of one that exists; with `sub` (may be NULL), of that cgroup below it if the host has one
- * there.
+ * there, which *has_sub says.
  */
-int host_cgroup_open(const char *path, const char *sub, struct err *err);
+int host_cgroup_open(const char *path, const char *sub, bool *has_sub, struct err *err);
 
 /* The directory of the caller's own. */
 int host_cgroup_open_own(struct err *err);

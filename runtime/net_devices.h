@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * net_devices.h - the two devices that a proxy opens while its container runs, and nothing else of the host's /dev: a
- * directory there leads to every disk, and the guest speaks to the proxy.
+ * net_devices.h - linux.netDevices: devices of the host's moved into the container's network namespace, before anybody
+ * looks what is there. From then on they are interfaces like those an engine makes (runtime/network.h).
+ *
+ * A device keeps its MAC, its MTU and its permanent addresses of global scope, may get another name, and is up. Nobody
+ * moves it back: with the namespace the kernel gives back hardware and removes what is virtual.
  */
 #ifndef BULKHEAD_RUNTIME_NET_DEVICES_H
 #define BULKHEAD_RUNTIME_NET_DEVICES_H
 
-struct err;
+#include <sys/types.h>
 
-/*
- * A directory with net/tun and vhost-net, in a read-only file system of its own that is mounted nowhere. Who may not
- * make such a thing (not root on the host) gets /dev itself, in which that user can open little. -1 on failure.
- */
-int net_devices_open(struct err *err);
+struct err;
+struct oci_map;
+
+/* Into the namespace that process `pid` is in. Single-threaded callers only: it enters that for a while. */
+int net_devices_move(const struct oci_map *devices, pid_t pid, struct err *err);
 
 #endif

@@ -4,7 +4,7 @@
 #include "runtime/control_client.h"
 #include "runtime/frame.h"
 #include "runtime/nameservers.h"
-#include "runtime/net_devices.h"
+#include "runtime/proxy_devices.h"
 #include "runtime/net_diff.h"
 #include "runtime/net_links.h"
 #include "runtime/net_tap.h"
@@ -492,7 +492,7 @@ static void started(void *arg, uint32_t events)
 
 static int open_all(struct net_watch *watch, struct err *err)
 {
-	watch->dev_fd = net_devices_open(err);
+	watch->dev_fd = proxy_devices_open(err);
 	if (watch->dev_fd < 0)
 		return -1;
 	watch->sockets_fd = nameservers_open_sockets();

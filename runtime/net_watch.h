@@ -32,7 +32,7 @@ struct net_watch_settings {
 
 /*
  * Opens whatever needs the host's mounts, which the proxy leaves later: what it keeps of them are two devices
- * (runtime/net_devices.h), and the state directory, for sockets. The caller has one thread, and is in the container's
+ * (runtime/proxy_devices.h), and the state directory, for sockets. The caller has one thread, and is in the container's
  * network namespace.
  */
 struct net_watch *net_watch_create(struct loop *loop, const struct net_watch_settings *settings, struct err *err);

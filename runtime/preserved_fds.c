@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+enum { ASKED_MAX = 1024 };
 
 static int socket_way(int fd, struct err *err)
 {
@@ -61,25 +64,69 @@ static bool is_the_callers(int fd)
 	return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-int preserved_fds_describe(const struct option_number *option, agent_Process *out, struct err *err)
+/* Of the `count` from 3 on, those up to the last that is open: crun's users name more than they have. */
+static int count_open(long long count)
 {
-	long long count = option->given ? option->value : 0;
+	int last = 0;
 
-	if (count < 0 || count > PROTO_MORE_STREAMS_MAX)
-		return err_set(err, EINVAL, "--preserve-fds %lld: must be from 0 to %d", count, PROTO_MORE_STREAMS_MAX);
-	if (count == 0)
+	for (int i = 0; i < count; i++)
+		if (is_the_callers(3 + i))
+			last = i + 1;
+	return last;
+}
+
+static int add_way(int index, long long count, agent_Process *out, struct err *err)
+{
+	int fd = 3 + index;
+
+	/* In runc's words. */
+	int way = is_the_callers(fd) ? preserved_fd_way(fd, err)
+				     : err_set(err, EBADF,
+					       "descriptor %d is not open: please check that preserved-fd %d (of %lld) "
+					       "is present",
+					       fd, index, count);
+
+	if (way < 0)
+		return -1;
+	out->more_streams[out->more_streams_count++] = (uint32_t)way;
+	return 0;
+}
+
+int preserved_fds_describe(const struct option_number *option, int listen_fds, agent_Process *out, struct err *err)
+{
+	long long given = option->given ? option->value : 0, count = given + listen_fds;
+
+	if (given < 0 || count > ASKED_MAX)
+		return err_set(err, EINVAL, "--preserve-fds %lld: must be from 0 to %d", given, ASKED_MAX);
+	int last = count_open(count);
+	if (last == 0 && given > 0)
+		last = 1; /* refused below, by name */
+	if (last == 0)
 		return 0;
-	out->more_streams = calloc((size_t)count, sizeof *out->more_streams);
+	if (last > PROTO_MORE_STREAMS_MAX)
+		return err_set(err, EMFILE,
+			       "--preserve-fds %lld: %d descriptors up to the last that is open, and a VM "
+			       "can be given %d",
+			       given, last, PROTO_MORE_STREAMS_MAX);
+	out->more_streams = calloc((size_t)last, sizeof *out->more_streams);
 	if (!out->more_streams)
 		return err_set(err, ENOMEM, "out of memory");
-	for (int i = 0; i < (int)count; i++) {
-		int fd = 3 + i;
-		int way = is_the_callers(fd) ? preserved_fd_way(fd, err)
-					     : err_set(err, EBADF, "descriptor %d is not open", fd);
-
-		if (way < 0)
-			return err_wrap(err, "--preserve-fds %lld", count);
-		out->more_streams[out->more_streams_count++] = (uint32_t)way;
+	for (int i = 0; i < last; i++) {
+		if (add_way(i, count, out, err) == 0)
+			continue;
+		return i < listen_fds ? err_wrap(err, "LISTEN_FDS=%d", listen_fds)
+				      : err_wrap(err, "--preserve-fds %lld", given);
 	}
-	return (int)count;
+	return last;
+}
+
+int preserved_fds_listen_count(void)
+{
+	const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+
+	/* Meant for somebody else, of whom we have the environment. */
+	if (!count || (pid && atoi(pid) != getpid()))
+		return 0;
+	int number = atoi(count);
+	return number > 0 && number <= ASKED_MAX ? number : 0;
 }

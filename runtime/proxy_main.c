@@ -3,7 +3,7 @@
  * proxy_main.c - bulkhead-proxy: the host process that stands for one process of a container.
  *
  * bulkhead-proxy --container ID [--exec ID] --state-fd N --request-fd N --sync-fd N [--terminal-fd N] [--log-fd N]
- *                [--root-fd N] [--last-words-fd N] [--preserved-fds COUNT] [--selinux-label CONTEXT]
+ *                [--root-fd N] [--last-words-fd N] [--preserved-fds COUNT] [--notify-fd N] [--selinux-label CONTEXT]
  *                [--watch-network [--vhost-net] [--resolv-fd N]] [--own-cgroup] [--log-format json] [--debug]
  *                [-- MONITOR ARGUMENT...]
  *
@@ -35,7 +35,7 @@
 struct arguments {
 	const char *container, *exec, *log_format, *selinux_label;
 	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd, root_fd, resolv_fd, preserved_fds;
-	struct option_number last_words_fd;
+	struct option_number last_words_fd, notify_fd;
 	bool debug, watch_network, vhost_net, own_cgroup;
 };
 
@@ -58,6 +58,7 @@ static const struct option options[] = {
 	FD_OPTION("root-fd", root_fd),
 	FD_OPTION("resolv-fd", resolv_fd),
 	FD_OPTION("last-words-fd", last_words_fd),
+	FD_OPTION("notify-fd", notify_fd),
 	FD_OPTION("preserved-fds", preserved_fds),
 	{ "watch-network", 0, OPTION_FLAG, offsetof(struct arguments, watch_network), NULL, "" },
 	{ "own-cgroup", 0, OPTION_FLAG, offsetof(struct arguments, own_cgroup), NULL, "" },
@@ -116,11 +117,11 @@ static void remove_record(const struct session_settings *settings)
 static int start_monitor(char **arguments, struct session_settings *settings, int log_fd, const char *selinux_label,
 			 struct err *err)
 {
-	int keep[8 + PROTO_MORE_STREAMS_MAX] = {
-		settings->state_fd, settings->request_fd, settings->sync_fd,      settings->terminal_fd, log_fd,
-		settings->root_fd,  settings->resolv_fd,  settings->last_words_fd
+	int keep[9 + PROTO_MORE_STREAMS_MAX] = {
+		settings->state_fd, settings->request_fd, settings->sync_fd,       settings->terminal_fd, log_fd,
+		settings->root_fd,  settings->resolv_fd,  settings->last_words_fd, settings->notify_fd
 	};
-	size_t count = 8;
+	size_t count = 9;
 
 	for (int i = 0; i < settings->preserved_fds; i++)
 		keep[count++] = 3 + i;
@@ -157,6 +158,7 @@ int main(int argc, char **argv)
 		.root_fd = fd_of(&arguments.root_fd),
 		.leaves_mounts = geteuid() == 0,
 		.last_words_fd = fd_of(&arguments.last_words_fd),
+		.notify_fd = fd_of(&arguments.notify_fd),
 		.preserved_fds = arguments.preserved_fds.given ? (int)arguments.preserved_fds.value : 0,
 		.watches_network = arguments.watch_network && monitor_count > 0,
 		.use_vhost = arguments.vhost_net,

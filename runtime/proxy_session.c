@@ -277,9 +277,9 @@ static enum state make(struct session *s)
 	set_timer(s, START_SECONDS);
 	/* The streams' connections are made while the guest is at work, and used when it is done. */
 	if (proxy_request_send(s->control, s->settings->request_fd, *s->settings->exec != '\0', ID_MAKE, &err) == 0)
-		s->stdio =
-			stdio_connect(s->loop, s->settings->state_fd, s->settings->container, s->settings->exec,
-				      take_fd(&s->terminal_fd), s->settings->preserved_fds, &stdio_callbacks, s, &err);
+		s->stdio = stdio_connect(s->loop, s->settings->state_fd, s->settings->container, s->settings->exec,
+					 take_fd(&s->terminal_fd), s->settings->preserved_fds, s->settings->notify_fd,
+					 &stdio_callbacks, s, &err);
 	if (!s->stdio) {
 		set_why(s, err.text);
 		return lose(s);

@@ -31,6 +31,7 @@ struct session_settings {
 	int sync_fd;
 	int terminal_fd;         /* -1: plain streams */
 	int preserved_fds;       /* descriptors from 3 on, of the process */
+	int notify_fd;           /* where what it tells sd_notify(3) goes; -1: nowhere */
 	int root_fd;             /* see runtime/proxy_root.h; -1: an empty one */
 	bool leaves_mounts;      /* for that root; false: stays on the host's */
 	int last_words_fd;       /* gets the reason when the VM is lost, see runtime/last_words.h; -1: nobody asks */

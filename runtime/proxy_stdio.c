@@ -17,7 +17,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-enum { STREAMS_MAX = 3 + PROTO_MORE_STREAMS_MAX, ATTACH_ID = 1 };
+enum { STREAMS_MAX = 3 + PROTO_MORE_STREAMS_MAX + 1, ATTACH_ID = 1 };
 
 struct stream {
 	struct stdio *stdio;
@@ -235,7 +235,8 @@ static int silence_standard(struct err *err)
 }
 
 struct stdio *stdio_connect(struct loop *loop, int dirfd, const char *container, const char *exec, int terminal_fd,
-			    int preserved_fds, const struct stdio_callbacks *callbacks, void *arg, struct err *err)
+			    int preserved_fds, int notify_fd, const struct stdio_callbacks *callbacks, void *arg,
+			    struct err *err)
 {
 	struct stdio *stdio = calloc(1, sizeof *stdio);
 
@@ -252,7 +253,11 @@ struct stdio *stdio_connect(struct loop *loop, int dirfd, const char *container,
 		add_stream(stdio, 0, true, true, terminal_fd);
 	else if (take_standard(stdio, err) < 0)
 		goto failed;
-	if (take_preserved(stdio, preserved_fds, err) < 0 || silence_standard(err) < 0)
+	if (take_preserved(stdio, preserved_fds, err) < 0)
+		goto failed;
+	if (notify_fd >= 0)
+		add_stream(stdio, 3 + (unsigned)preserved_fds, false, true, notify_fd);
+	if (silence_standard(err) < 0)
 		goto failed;
 	for (unsigned i = 0; i < stdio->count; i++) {
 		struct stream *stream = &stdio->streams[i];

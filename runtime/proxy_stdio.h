@@ -23,9 +23,11 @@ struct stdio_callbacks {
 /*
  * `terminal_fd` (taken) is the slave, or -1 for plain streams on 0, 1 and 2, which become /dev/null. The names must
  * stay valid. `preserved_fds` descriptors from 3 on (taken) are the process's, too, as streams of these numbers.
+ * `notify_fd` (taken, or -1) is where one more goes, which the process has as a socket by name.
  */
 struct stdio *stdio_connect(struct loop *loop, int dirfd, const char *container, const char *exec, int terminal_fd,
-			    int preserved_fds, const struct stdio_callbacks *callbacks, void *arg, struct err *err);
+			    int preserved_fds, int notify_fd, const struct stdio_callbacks *callbacks, void *arg,
+			    struct err *err);
 
 /* The process exists: its streams can be attached. A connection that is not there yet follows when it is. */
 void stdio_attach(struct stdio *stdio);

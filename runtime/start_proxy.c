@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OWN_FDS = 8, ARGUMENTS_MAX = 28 };
+enum { OWN_FDS = 9, ARGUMENTS_MAX = 30 };
 
 /* What the proxy reads in its main. The strings live in `text`. */
 struct arguments {
@@ -61,6 +61,7 @@ static void build(const struct start_proxy *start, int sync_fd, struct arguments
 	add_fd(a, "--log-fd", start->log_fd);
 	add_fd(a, "--root-fd", start->root_fd);
 	add_fd(a, "--last-words-fd", start->last_words_fd);
+	add_fd(a, "--notify-fd", start->notify_fd);
 	add_fd(a, "--preserved-fds", start->preserved_fds > 0 ? start->preserved_fds : -1);
 	if (start->watches_network) {
 		add_fd(a, "--resolv-fd", start->resolv_fd);
@@ -107,14 +108,9 @@ static pid_t spawn_it(const struct start_proxy *start, int sync_fd, struct err *
 		return err_set(err, ENOMEM, "out of memory");
 	a.items = items;
 	build(start, sync_fd, &a);
-	int own[OWN_FDS] = { start->state_fd,
-			     start->request_fd,
-			     sync_fd,
-			     start->terminal_fd,
-			     start->log_fd,
-			     start->root_fd,
-			     start->last_words_fd,
-			     start->watches_network ? start->resolv_fd : -1 };
+	int own[OWN_FDS] = { start->state_fd,      start->request_fd, sync_fd,
+			     start->terminal_fd,   start->log_fd,     start->root_fd,
+			     start->last_words_fd, start->notify_fd,  start->watches_network ? start->resolv_fd : -1 };
 	for (size_t i = 0; i < OWN_FDS; i++) {
 		if (own[i] >= 0)
 			fds[count++] = own[i];

@@ -25,6 +25,7 @@ struct start_proxy {
 	int log_fd;        /* where the proxy logs */
 	int root_fd;       /* see runtime/proxy_root.h; -1: none */
 	int last_words_fd; /* see runtime/last_words.h; -1: none */
+	int notify_fd;     /* see runtime/notify_socket.h; -1: none */
 	int preserved_fds; /* how many descriptors from 3 on the process gets, see runtime/preserved_fds.h */
 	/* The monitor's program and arguments, NULL-terminated, and what it inherits; NULL: no VM is started. */
 	char **monitor_arguments;

@@ -55,11 +55,19 @@ teardown() { bundle_teardown; }
 @test "what cannot be passed is refused by name, and nothing of ours is passed" {
 	run bh --log "$WORK/log" run --preserve-fds 1 --bundle "$BUNDLE" "$ID" 3>&-
 	assert_status 1
-	assert_output '--preserve-fds 1: descriptor 3 is not open'
+	assert_output '--preserve-fds 1: descriptor 3 is not open: please check that preserved-fd 0 (of 1) is present'
 	run bh run --preserve-fds 1 --bundle "$BUNDLE" "$ID" 3</
 	assert_status 1
 	assert_one_line 'descriptor 3 is a directory'
-	run bh run --preserve-fds 99 --bundle "$BUNDLE" "$ID"
+	run bh run --preserve-fds 9999 --bundle "$BUNDLE" "$ID"
 	assert_status 1
-	assert_one_line '--preserve-fds 99' 'from 0 to 32'
+	assert_one_line '--preserve-fds 9999' 'from 0 to 1024'
+	run bh run --preserve-fds 99 --bundle "$BUNDLE" "$ID" 3</dev/null 4</dev/null 50</dev/null
+	assert_status 1
+	assert_one_line '--preserve-fds 99: 48 descriptors up to the last that is open, and a VM can be given 32'
+	# More than there are, as crun's users ask for.
+	script 'ls /proc/self/fd | tr "\n" " "'
+	run bh run --preserve-fds 99 --bundle "$BUNDLE" "$ID" 3</dev/null 4</dev/null
+	assert_status 0
+	assert_equal "$output" '0 1 2 3 4 5 '
 }

@@ -84,14 +84,23 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 }
 
 @test "exec --cgroup puts the proxy into the host's cgroup of that name, and delete removes what is below the container's" {
+	config '(.mounts[] | select(.type == "cgroup") | .options) -= ["ro"]'
 	start_sleeper
 	mkdir "$CGROUP/sub" "$CGROUP/sub/deep"
 	bh exec --detach --cgroup sub --pid-file "$WORK/pid" "$ID" sleep 1001 </dev/null >/dev/null 2>&1 3>&-
 	assert_equal "$(cat "$CGROUP/sub/cgroup.procs")" "$(cat "$WORK/pid")"
 	assert_equal "$(bh exec "$ID" cat /sys/fs/cgroup/sub/cgroup.procs | wc -l)" 1
 	# One that is only the container's: its proxy stays with the others.
+	bh exec "$ID" mkdir /sys/fs/cgroup/inside
 	bh exec --cgroup inside "$ID" cat /proc/self/cgroup >"$WORK/where"
 	assert_equal "$(cat "$WORK/where")" "0::/inside"
+	# In runc's words.
+	run bh exec --cgroup ../x "$ID" true
+	assert_status 255
+	assert_one_line "bad sub cgroup path: ../x"
+	run bh exec --cgroup missing "$ID" true
+	assert_status 255
+	assert_one_line "error adding pid" "cgroup \"missing\"" "no such file or directory"
 	bh delete --force "$ID"
 	[ ! -e "$CGROUP" ]
 }
@@ -148,4 +157,111 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	run_container
 	assert_status 1
 	assert_one_line "cannot set cpu.max to max 100"
+}
+
+@test "without a network namespace there is the loopback alone, and no parameter of the network to set" {
+	config 'del(.linux.namespaces[] | select(.type == "network"))'
+	script 'ls /sys/class/net; ip -o address show dev lo | grep -o 127.0.0.1/8; ip -o link show dev lo | grep -o LOOPBACK,UP'
+	run_container
+	assert_status 0
+	assert_equal "$output" $'lo\n127.0.0.1/8\nLOOPBACK,UP'
+	config '.linux.sysctl = {"net.ipv4.ip_forward": "1"}'
+	run_container
+	assert_status 1
+	assert_one_line "linux.sysctl.net.ipv4.ip_forward: is not allowed without a network namespace"
+	config 'del(.linux.sysctl) | .linux.netDevices = {"none0": {}}'
+	run_container
+	assert_status 1
+	assert_one_line "unable to move network devices without a NET namespace"
+	# A pod without one is to have the node's network.
+	config 'del(.linux.netDevices) | .annotations = {"io.kubernetes.cri.container-type": "sandbox"}'
+	run_container
+	assert_status 1
+	assert_one_line "the host's network cannot be a virtual machine's"
+}
+
+@test "netDevices: a device of the host is the container's, with its addresses, MAC, MTU and another name" {
+	ip netns add "ns-$ID"
+	ip link add "dev-$$" mtu 1789 address 02:11:22:33:44:55 type dummy
+	ip address add 169.254.169.77/32 dev "dev-$$"
+	ip address add 10.1.2.3/24 brd 10.1.2.254 dev "dev-$$"
+	ip address add 127.0.0.33/32 dev "dev-$$" scope host
+	config --arg device "dev-$$" --arg path "/run/netns/ns-$ID" '.linux.netDevices[$device].name = "inside0"
+		| (.linux.namespaces[] | select(.type == "network")).path = $path'
+	script 'ip address show dev inside0'
+	run_container
+	local after=$(ip -n "ns-$ID" address show dev inside0)
+	ip netns del "ns-$ID"
+	assert_status 0
+	assert_output 'mtu 1789 '
+	assert_output 'ether 02:11:22:33:44:55 '
+	assert_output 'inet 169.254.169.77/32 '
+	assert_output 'inet 10.1.2.3/24 brd 10.1.2.254 '
+	refute_output 127.0.0.33
+	[[ $after == *169.254.169.77/32* && $after == *'state UNKNOWN'* ]]
+	[ ! -e "/sys/class/net/dev-$$" ]
+	# In a namespace of the container's own it is gone with that; and one that is not there is refused by name.
+	config 'del(.linux.namespaces[] | select(.type == "network") | .path) | .linux.netDevices = {"none0": {}}'
+	run_container
+	assert_status 1
+	assert_one_line "linux.netDevices: network device none0: the host's: No such device"
+}
+
+# Prints the datagrams that come to a socket while the command runs, one a line, and its status.
+with_notify_socket() { # SOCKET COMMAND...
+	python3 - "$@" <<-'PY'
+		import socket, subprocess, sys
+		listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		listener.bind(sys.argv[1])
+		status = subprocess.run(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=2).returncode
+		listener.settimeout(20 if status == 0 else 0.1)
+		text = ""
+		try:
+		    while "READY=1" not in text:
+		        text += listener.recv(4096).decode()
+		except TimeoutError:
+		    text += "time-out\n"
+		print(text, end="")
+		print("status", status)
+	PY
+}
+
+@test "sd_notify reaches the service manager: the socket that Podman binds, and the runtime's own NOTIFY_SOCKET" {
+	mkdir "$WORK/notify"
+	config --arg dir "$WORK/notify" '.process.env += ["NOTIFY_SOCKET=/run/notify/notify.sock"]
+		| .process.user = {"uid": 7, "gid": 7}
+		| .mounts += [{"destination": "/run/notify", "type": "bind", "source": $dir, "options": ["bind"]}]
+		| .process.args = ["/testinit", "notify", "STATUS=on its way", "+", "notify", "READY=1"]'
+	run with_notify_socket "$WORK/notify/notify.sock" timeout 60 "$BULKHEAD" run --bundle "$BUNDLE" "$ID" 3>&-
+	assert_equal "$output" $'STATUS=on its way\nREADY=1\nstatus 0'
+	rm "$WORK/notify/notify.sock"
+	config '.process.env -= ["NOTIFY_SOCKET=/run/notify/notify.sock"] | .mounts |= map(select(.destination != "/run/notify"))
+		| .root.readonly = true
+		| .process.args = ["/testinit", "notify", "READY=1", "+", "env", "NOTIFY_SOCKET", "+", "sleep", "1000"]'
+	NOTIFY_SOCKET=$WORK/own.sock run with_notify_socket "$WORK/own.sock" \
+		timeout 60 "$BULKHEAD" run --detach --pid-file "$WORK/pid" --bundle "$BUNDLE" "$ID" 3>&-
+	assert_output "MAINPID=$(cat "$WORK/pid")"
+	assert_output 'READY=1'
+	assert_output 'NOTIFY_SOCKET=/run/notify/notify.sock'
+	assert_output 'status 0'
+}
+
+@test "LISTEN_FDS: the descriptors are passed on, and the process finds them as its own" {
+	script 'echo "$LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES"; cat <&3; cat <&4'
+	LISTEN_FDS=1 LISTEN_FDNAMES=first run bh run --preserve-fds 1 --bundle "$BUNDLE" "$ID" 3< <(echo three) 4< <(echo four)
+	assert_status 0
+	assert_equal "$output" $'1 1 first\nthree\nfour'
+	# Somebody else's: the environment of whoever started us.
+	script 'echo "${LISTEN_FDS-none}"; ls /proc/self/fd | wc -l'
+	LISTEN_FDS=1 LISTEN_PID=1 run bh run --bundle "$BUNDLE" "$ID" 3>&-
+	assert_equal "$output" $'none\n4'
+}
+
+@test "a user namespace without mappings is one where every id is itself" {
+	config '.linux.namespaces += [{"type": "user"}] | del(.linux.uidMappings, .linux.gidMappings)
+		| .mounts += [{"destination": "/tmp/mounted", "type": "tmpfs", "source": "tmpfs", "options": ["noexec"]}]'
+	script 'id -u; tr -s " " </proc/self/uid_map; grep -o "/tmp/mounted rw,noexec" /proc/self/mountinfo'
+	run_container
+	assert_status 0
+	assert_equal "$output" $'0\n 0 0 4294967295\n/tmp/mounted rw,noexec'
 }

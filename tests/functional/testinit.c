@@ -1214,6 +1214,24 @@ static int cmd_unixconnect(char **args)
 	return talk(fd, args[0], args[1]);
 }
 
+/* As sd_notify(3). */
+static int cmd_notify(char **args)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = getenv("NOTIFY_SOCKET");
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (!path) {
+		errno = ENODATA;
+		return failed("NOTIFY_SOCKET");
+	}
+	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+	if (fd < 0 || sendto(fd, args[0], strlen(args[0]), 0, (struct sockaddr *)&address, sizeof address) < 0)
+		return failed(path);
+	close(fd);
+	return 0;
+}
+
 /* Serves one connection on that TCP port: says hello, prints what it gets. */
 static int cmd_listen(char **args)
 {
@@ -1274,14 +1292,14 @@ static int cmd_lock(char **args)
 
 static int cmd_answer(char **args)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(args[0])) };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(args[0])) };
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* both: IPv4 comes mapped */
 	char bytes[2048];
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
 		return failed(args[0]);
 	for (;;) {
-		struct sockaddr_in from;
+		struct sockaddr_in6 from;
 		socklen_t length = sizeof from;
 		ssize_t n = recvfrom(fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &length);
 
@@ -1402,6 +1420,7 @@ static const struct command {
 	{ "mount-of", 1, cmd_mount_of, "PATH: type, source, options, propagation of the mount there" },
 	{ "mounts", 0, cmd_mounts, "/proc/self/mountinfo" },
 	{ "nnp", 0, cmd_nnp, "NoNewPrivs 0|1" },
+	{ "notify", 1, cmd_notify, "TEXT: as sd_notify" },
 	{ "ns", 0, cmd_ns, "[NAME]: type:[inode]" },
 	{ "oomadj", 0, cmd_oomadj, "" },
 	{ "open", 1, cmd_open, "PATH [r|w|rw]: OK or the error" },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's streams: nothing lost, nothing piled up, and an end that comes. */
+#include "guest-agent/notify.c"
 #include "guest-agent/pump.c"
 #include "guest-agent/stdio.c"
 

@@ -138,7 +138,8 @@ static void config_refusals_name_the_value(void **state)
 		  "linux.namespaces[0]: path must be absolute, not \"proc/1/ns/pid\"" },
 		{ "{'linux': {'uidMappings': [{'containerID': 0, 'hostID': 1, 'size': 1}]}}",
 		  "linux.uidMappings: needs a user namespace in linux.namespaces" },
-		{ "{'linux': {'namespaces': [{'type': 'user'}]}}",
+		{ "{'linux': {'namespaces': [{'type': 'user'}], 'uidMappings': [{'containerID': 0, 'hostID': 1, "
+		  "'size': 1}]}}",
 		  "linux.uidMappings: and gidMappings are needed for a new user namespace in linux.namespaces" },
 		{ "{'linux': {'timeOffsets': {'monotonic': {'secs': 1}}}}",
 		  "linux.timeOffsets: cannot be set without a time namespace in linux.namespaces" },
@@ -153,7 +154,8 @@ static void config_refusals_name_the_value(void **state)
 		  "linux.devices[0].major: missing" },
 		{ "{'linux': {'devices': [{'path': '/dev/x', 'type': 'c', 'major': 5000, 'minor': 1}]}}",
 		  "linux.devices[0].major: must be from 0 to 4095, not 5000" },
-		{ "{'linux': {'sysctl': {'../../x': '1'}}}", "linux.sysctl.../../x: is no name of a kernel parameter" },
+		{ "{'linux': {'sysctl': {'../../x': '1'}}}",
+		  "linux.sysctl.../../x: is no name of a kernel parameter: contains an invalid path" },
 		{ "{'linux': {'sysctl': {'net.x': 1}}}", "linux.sysctl.net.x: must be a string" },
 		{ "{'linux': {'sysctl': {'kernel/hostname': 'x'}}}",
 		  "linux.sysctl.kernel/hostname: is not allowed: the host's name is in hostname" },
@@ -161,6 +163,8 @@ static void config_refusals_name_the_value(void **state)
 		  "linux.sysctl.kernel.domainname: is not allowed without a uts namespace in linux.namespaces" },
 		{ "{'linux': {'namespaces': [{'type': 'mount'}], 'sysctl': {'fs.mqueue.queues_max': '1'}}}",
 		  "linux.sysctl.fs.mqueue.queues_max: is not allowed without an ipc namespace in linux.namespaces" },
+		{ "{'linux': {'namespaces': [{'type': 'mount'}], 'sysctl': {'net.ipv4.ip_forward': '1'}}}",
+		  "linux.sysctl.net.ipv4.ip_forward: is not allowed without a network namespace in linux.namespaces" },
 		{ "{'linux': {'maskedPaths': ['proc']}}",
 		  "linux.maskedPaths[0]: must be an absolute path, not \"proc\"" },
 		{ "{'linux': {'readonlyPaths': ['/a', '']}}",
@@ -173,8 +177,29 @@ static void config_refusals_name_the_value(void **state)
 		  "linux.personality.flags: no flags are defined" },
 		{ "{'linux': {'intelRdt': {'closID': 'x'}}}",
 		  "linux.intelRdt: not supported: no resctrl group is made for a virtual machine" },
-		{ "{'linux': {'netDevices': {'eth0': {}}}}", "linux.netDevices: not supported: a network device of the "
-							     "host cannot be moved into a virtual machine" },
+		{ "{'linux': {'namespaces': [{'type': 'mount'}], 'netDevices': {'eth0': {}}}}",
+		  "linux.netDevices: unable to move network devices without a NET namespace" },
+		{ "{'linux': {'namespaces': [{'type': 'network'}], 'netDevices': {'a/b': {}}}}",
+		  "linux.netDevices.a/b: invalid network device name \"a/b\"" },
+		{ "{'linux': {'namespaces': [{'type': 'network'}], 'netDevices': {'a': {'name': 'sixteen-letters-'}}}}",
+		  "linux.netDevices.a: invalid network device name \"sixteen-letters-\"" },
+		{ "{'linux': {'namespaces': [{'type': 'network'}], 'netDevices': {'a': {'name': 'eth%d'}}}}",
+		  "linux.netDevices.a: invalid network device name \"eth%d\"" },
+		{ "{'linux': {'namespaces': [{'type': 'network'}], 'netDevices': {'a': {'name': 'c'}, 'b': {'name': "
+		  "'c'}}}}",
+		  "linux.netDevices.b: a second network device with the name c" },
+		{ "{'linux': {'memoryPolicy': {'mode': 'INTERLEAVE', 'nodes': '0'}}}",
+		  "linux.memoryPolicy: invalid memory policy mode \"INTERLEAVE\"" },
+		{ "{'linux': {'memoryPolicy': {'nodes': '0-7'}}}",
+		  "linux.memoryPolicy: invalid memory policy mode \"\"" },
+		{ "{'linux': {'memoryPolicy': {'mode': 'MPOL_BIND', 'nodes': '0', 'flags': ['x']}}}",
+		  "linux.memoryPolicy: invalid memory policy flag \"x\"" },
+		{ "{'linux': {'memoryPolicy': {'mode': 'MPOL_BIND', 'nodes': '0-9876543210'}}}",
+		  "linux.memoryPolicy: invalid memory policy node list \"0-9876543210\"" },
+		{ "{'linux': {'memoryPolicy': {'mode': 'MPOL_INTERLEAVE'}}}",
+		  "linux.memoryPolicy: set_mempolicy: invalid argument" },
+		{ "{'linux': {'memoryPolicy': {'mode': 'MPOL_PREFERRED', 'flags': ['MPOL_F_NUMA_BALANCING']}}}",
+		  "linux.memoryPolicy: set_mempolicy: invalid argument" },
 		/* linux.resources */
 		{ "{'linux': {'resources': {'memory': {'limit': '1g'}}}}",
 		  "linux.resources.memory.limit: must be an integer" },
@@ -194,9 +219,14 @@ static void config_refusals_name_the_value(void **state)
 		{ "{'linux': {'resources': {'devices': [{'type': 'p'}]}}}",
 		  "linux.resources.devices[0]: type must be a, c or b, not \"p\"" },
 		{ "{'linux': {'resources': {'unified': {'../memory.max': '1'}}}}",
-		  "linux.resources.unified.../memory.max: is no name of a cgroup v2 file" },
+		  "linux.resources.unified.../memory.max: is no name of a cgroup v2 file: the specified key has not "
+		  "the form CONTROLLER.VALUE "
+		  "`../memory.max`" },
 		{ "{'linux': {'resources': {'unified': {'tasks': '1'}}}}",
-		  "linux.resources.unified.tasks: is no name of a cgroup v2 file" },
+		  "linux.resources.unified.tasks: is no name of a cgroup v2 file: the specified key has not the form "
+		  "CONTROLLER.VALUE `tasks`" },
+		{ "{'linux': {'resources': {'unified': {'foo.bar': '1'}}}}",
+		  "linux.resources.unified.foo.bar: the requested cgroup controller `foo` is not available" },
 		{ "{'linux': {'resources': {'unified': {'cgroup.procs': '1'}}}}",
 		  "linux.resources.unified.cgroup.procs: is not a limit, and is the runtime's to write" },
 		{ "{'linux': {'resources': {'rdma': {'mlx5_1': {'hcaHandles': 3}}}}}",
@@ -282,7 +312,7 @@ static void config_unknown_members_are_ignored(void **state)
 {
 	(void)state;
 	oci_config_destroy(
-		load("{'solaris': {}, 'x': 1, 'process': {'y': []}, 'linux': {'memoryPolicy': {'mode': 1},"
+		load("{'solaris': {}, 'x': 1, 'process': {'y': []}, 'linux': {'memoryLane': {'mode': 1},"
 		     " 'resources': {'network': {'classID': 5}}}, 'mounts': [{'destination': '/p', 'type': 'proc',"
 		     " 'z': {}}]}"));
 }
@@ -437,9 +467,12 @@ static void linux_members_are_read(void **state)
 		" 'cgroupsPath': '/a/b', 'sysctl': {'net.ipv4.ip_forward': '1', 'kernel/shmmax': '5'},"
 		" 'maskedPaths': ['/proc/kcore'], 'readonlyPaths': ['/proc/sys', '/x'],"
 		" 'rootfsPropagation': 'rslave', 'mountLabel': 'm', 'personality': {'domain': 'LINUX32', 'flags': []},"
-		" 'intelRdt': {}, 'netDevices': {}}}");
+		" 'memoryPolicy': {'mode': 'MPOL_BIND', 'nodes': '0-1', 'flags': ['MPOL_F_STATIC_NODES']},"
+		" 'intelRdt': {}, 'netDevices': {'a0': {}, 'b0': {'name': 'c0'}}}}");
 
 	(void)state;
+	assert_string_equal(oci_map_get(&config->net_devices, "a0"), "a0");
+	assert_string_equal(oci_map_get(&config->net_devices, "b0"), "c0");
 	const struct oci_namespace *net = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
 	const struct oci_namespace *ipc = oci_namespaces_find(&config->namespaces, CLONE_NEWIPC);
 	assert_string_equal(net->path, "/run/netns/x");

@@ -684,11 +684,18 @@ static void mountpoints_missing_ones_are_made_inside_the_root(void **state)
 	mkdir(in_bundle("outside"), 0755);
 	assert_int_equal(symlink("../outside", in_bundle("rootfs/relative")), 0);
 	assert_int_equal(symlink(in_bundle("outside"), in_bundle("rootfs/absolute")), 0);
+	mkdir(in_bundle("rootfs/links"), 0755);
+	assert_int_equal(symlink("../foo/bar/here", in_bundle("rootfs/links/file")), 0);
+	assert_int_equal(symlink("/foo/baz", in_bundle("rootfs/links/directory")), 0);
+	assert_int_equal(symlink("loop", in_bundle("rootfs/links/loop")), 0);
 	describe(&d,
 		 "{'process': {'cwd': '/work/dir'}, 'mounts': [{'destination': '/dev', 'type': 'tmpfs'},"
 		 " {'destination': '/dev/pts', 'type': 'devpts'}, {'destination': '/a/b//c', 'type': 'tmpfs'},"
 		 " {'destination': '/etc/hosts', 'source': 'hosts', 'options': ['bind']},"
 		 " {'destination': '/relative/x', 'type': 'tmpfs'}, {'destination': '/absolute/y', 'type': 'tmpfs'},"
+		 " {'destination': '/links/file', 'source': 'hosts', 'options': ['bind']},"
+		 " {'destination': '/links/directory/in', 'type': 'tmpfs'}, {'destination': '/links/loop/x', 'type': "
+		 "'tmpfs'},"
 		 " {'destination': '/../../up', 'type': 'tmpfs'}]}");
 	oci_mountpoints_make(in_bundle("rootfs"), &d.request);
 	assert_int_equal(stat(in_bundle("rootfs/dev"), &st), 0);
@@ -699,6 +706,11 @@ static void mountpoints_missing_ones_are_made_inside_the_root(void **state)
 	assert_true(S_ISREG(st.st_mode));
 	assert_int_equal(stat(in_bundle("rootfs/work/dir"), &st), 0);
 	assert_int_equal(stat(in_bundle("rootfs/up"), &st), 0);
+	/* What a link names is made. */
+	assert_int_equal(lstat(in_bundle("rootfs/foo/bar/here"), &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(lstat(in_bundle("rootfs/foo/baz/in"), &st), 0);
+	assert_true(S_ISDIR(st.st_mode));
 	/* Links that lead out of the root lead nowhere. */
 	assert_int_equal(stat(in_bundle("outside/x"), &st), -1);
 	assert_int_equal(stat(in_bundle("outside/y"), &st), -1);

@@ -97,12 +97,13 @@ static void status_has_the_specifications_names(void **state)
 
 static void id_is_checked(void **state)
 {
-	static const char *const good[] = { "a", "0", "A-b_c.d+e", "...", "-x" };
+	static const char *const good[] = { "a", "0", "A-b_c.d+e", "-x" };
 	static const struct {
 		const char *id, *error;
 	} bad[] = {
 		{ "", "container ID: is empty" },
 		{ ".", "container ID \".\": invalid: is no name of a directory" },
+		{ ".x", "container ID \".x\": invalid: begins with a dot" },
 		{ "..", "container ID \"..\": invalid: is no name of a directory" },
 		{ "a/b", "container ID: invalid character 2: only letters, digits and _ . + - are possible" },
 		{ "a b", "container ID: invalid character 2: only letters, digits and _ . + - are possible" },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The directories that a confined proxy keeps: no way up, no writing. Needs the right to make mounts: skipped without.
  */
-#include "runtime/net_devices.h"
+#include "runtime/proxy_devices.h"
 #include "runtime/proxy_root.h"
 
 #include "common/err.h"
@@ -104,11 +104,11 @@ static void test_proxy_root_directory_of_records_is_written_and_leads_nowhere(vo
 	close(fd);
 }
 
-static void test_net_devices_are_two_and_lead_nowhere(void **state)
+static void test_proxy_devices_are_two_and_lead_nowhere(void **state)
 {
 	struct err err = ERR_INIT;
 	struct stat tun, vhost;
-	int fd = net_devices_open(&err);
+	int fd = proxy_devices_open(&err);
 
 	(void)state;
 	assert_true(fd >= 0);
@@ -131,7 +131,7 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_proxy_root_directory_of_records_is_written_and_leads_nowhere,
 						setup, teardown),
-		cmocka_unit_test(test_net_devices_are_two_and_lead_nowhere),
+		cmocka_unit_test(test_proxy_devices_are_two_and_lead_nowhere),
 	};
 
 	return cmocka_run_group_tests_name("proxy/root", tests, NULL, NULL);

@@ -232,6 +232,7 @@ static void run_proxy(int sync_fd, int in, int out, bool with_monitor)
 		.sync_fd = sync_fd,
 		.root_fd = -1,
 		.last_words_fd = -1,
+		.notify_fd = -1,
 		.terminal_fd = -1,
 	};
 

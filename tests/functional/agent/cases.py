@@ -455,8 +455,9 @@ def test_terminal_closed_and_opened_again_goes_on(host):
 # --- exec ------------------------------------------------------------------------------------------------------------
 
 
-def exec_in(box, exec_id, *args, cgroup="", control=None, **more):
-    return (control or box.control).call("exec", container=box.id, exec=exec_id, process=process(*args, **more), cgroup=cgroup)
+def exec_in(box, exec_id, *args, cgroup="", make_cgroup=False, control=None, **more):
+    return (control or box.control).call("exec", container=box.id, exec=exec_id, process=process(*args, **more), cgroup=cgroup,
+                                         make_cgroup=make_cgroup)
 
 
 def exec_output(box, *args, exec_id="e1", **more):
@@ -540,7 +541,10 @@ def test_exec_terminal_from_a_fake_ptmx_is_refused(host):
 
 def test_exec_in_sub_cgroup(host):
     with Box(host, "sleep", "100") as box:
-        assert exec_output(box, "cat", "/proc/self/cgroup", cgroup="sub").splitlines()[-1] == b"0::/sub"
+        raises(errno.ENOENT, 'error adding pid of the process to cgroups: cgroup "sub" of the container', exec_in, box, "e0",
+               "true", cgroup="sub")
+        assert exec_output(box, "cat", "/proc/self/cgroup", cgroup="sub", make_cgroup=True).splitlines()[-1] == b"0::/sub"
+        assert exec_output(box, "cat", "/proc/self/cgroup", cgroup="/sub", exec_id="e2").splitlines()[-1] == b"0::/sub"
 
 
 def test_execs_many_leave_nothing(host):
@@ -782,6 +786,21 @@ def test_user_namespace_maps_ids(host):
         assert "Uid:\t100000\t" in status, status
 
 
+def test_user_namespace_without_root_is_built_by_its_user(host):
+    userns_root(host)
+    names = [{"clone_flag": f} for f in (NEWPID, NEWNS, NEWNET, NEWUSER, NEWIPC, NEWUTS)]
+    box = {"root_share": "userns", "namespaces": names,
+           "mounts": [mount("/proc", "proc"), mount("/dev", "tmpfs", data="mode=755"),
+                      mount("/dev/pts", "devpts", data="newinstance,ptmxmode=0666"), share("/usr", "usr", MS_RDONLY)],
+           "uid_mappings": [{"container_id": 1000, "host_id": 100000, "size": 1}],
+           "gid_mappings": [{"container_id": 1000, "host_id": 100000, "size": 1}]}
+    with Box(host, "sh", "-c", "id -u; id -g; cat /proc/self/uid_map; touch /tmp/x && stat -c %u /tmp/x; sleep 100", box=box,
+             proc={"uid": 1000, "gid": 1000}) as b:
+        lines = [read_line(b.stdout).split() for _ in range(4)]
+        assert lines == [[b"1000"], [b"1000"], [b"1000", b"100000", b"1"], [b"1000"]], lines
+        assert exec_output(b, "id", "-u", uid=1000, gid=1000) == b"1000\n"
+
+
 def test_user_namespace_with_terminal(host):
     names = [{"clone_flag": f} for f in (NEWPID, NEWNS, NEWNET, NEWUSER, NEWIPC, NEWUTS)]
     box = {"root_share": "userns", "namespaces": names, "masked_paths": ["/proc/kcore", "/sys/firmware"],
@@ -820,6 +839,35 @@ def test_memory_in_common_is_the_same_for_all_containers_that_mount_it(host):
     assert shell(host, "cat /dev/shm/x", box=box("pod")) == "from the first\n", "it stays as long as the VM"
     for bad in ("../x", "a/b", ""):
         raises(errno.EINVAL, "not the name of something in common", Box, host, "true", box=box(bad or "."))
+
+
+SAY = "use Socket; socket(S, AF_UNIX, SOCK_DGRAM, 0); send(S, $ARGV[0], 0, pack_sockaddr_un($ARGV[1])) or die $!"
+
+
+def test_notifications_are_lines_of_one_more_stream(host):
+    def boxed(name, at):
+        return {"mounts": container()["mounts"][:2] + [share("/usr", "usr"), mount("/run/n", "tmpfs", data="mode=755"),
+                mount(at, "notify", name, MS_BIND, common=True, source_is_file=True)]}
+
+    say = f"perl -e '{SAY}' \"$0\" /run/n/sock"
+    script = "stat -c %F /run/n/sock; " + say.replace("$0", "STATUS=x") + "; " + say.replace("$0", "READY=1")
+    with Box(host, "sh", "-c", script, box=boxed("one", "/run/n/sock"), proc={"uid": 7}) as one:
+        notes = stream(host.directory, one.id, 3)
+        assert read_line(one.stdout) == b"socket\n"
+        assert one.status() == 0, one.stderr.recv(1000)
+        assert read_line(notes) == b"STATUS=x\n" and read_line(notes) == b"READY=1\n"
+        assert notes.recv(1) == b"", "the end of the process is the end of the stream"
+    raises(errno.EINVAL, "not the name of something in common", Box, host, "true", box=boxed("../one", "/run/n/sock"))
+    # One container at a time has it, and the name is free when that is gone.
+    assert output(host, "echo", "again", box=boxed("one", "/run/n/sock")) == "again\n"
+
+
+def test_mount_over_the_root_is_the_root(host):
+    rest = container()["mounts"][:2] + [share("/usr", "usr")]
+    over = {"mounts": [mount("/", "tmpfs", data="size=8m", copy_up=True)] + rest}
+    assert shell(host, "stat -f -c %T /; touch /made && ls -d /made /usr/bin", box=over).splitlines() == \
+        ["tmpfs", "/made", "/usr/bin"]
+    assert shell(host, "ls /made 2>&1 || true").startswith("ls: cannot access"), "the share has nothing of it"
 
 
 def test_container_among_others_dies_with_its_connection(host):
