@@ -131,7 +131,8 @@ int oci_resources_guest_files(const struct oci_resources *r, struct oci_map *out
 	if (r->pids.value != 0)
 		put_limit(out, "pids.max", r->pids.value);
 	for (size_t i = 0; i < r->hugepage_count; i++) {
-		/* A kubelet names every size of the host's; of those that the guest has not, nothing is what it gets. */
+		/* A kubelet names every size of the host's; of those that the guest has not, nothing is what it gets.
+		 */
 		if (r->hugepages[i].limit == 0 && strcmp(r->hugepages[i].size, "2MB") != 0)
 			continue;
 		/* Pages in use, and pages promised to a mapping: without the second, touching one ends in SIGBUS. */

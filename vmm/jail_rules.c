@@ -75,7 +75,8 @@ static const struct call_rule loop[] = {
 	ALLOW(readv),       /* vsock and network data into the guest's buffers */
 	ALLOW(accept4),     /* a new connection to the guest */
 	ALLOW(shutdown),    /* one direction of a connection ends */
-	/* vsock: a spare descriptor, for when there are no others left; a disk's doorbell, for threads that wait in read */
+	/* vsock: a spare descriptor, for when there are no others left; a disk's doorbell, for threads that wait in
+	   read */
 	ONE_OF(fcntl, 1, F_DUPFD_CLOEXEC, F_SETFL),
 	ALLOW(eventfd2),   /* doorbell and interrupt of a device that is added later */
 	ALLOW(newfstatat), /* what kind of file a share added later is */
