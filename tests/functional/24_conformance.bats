@@ -237,7 +237,7 @@ with_notify_socket() { # SOCKET COMMAND...
 	rm "$WORK/notify/notify.sock"
 	config '.process.env -= ["NOTIFY_SOCKET=/run/notify/notify.sock"] | .mounts |= map(select(.destination != "/run/notify"))
 		| .root.readonly = true
-		| .process.args = ["/testinit", "notify", "READY=1", "+", "env", "NOTIFY_SOCKET", "+", "sleep", "1000"]'
+		| .process.args = ["/testinit", "notify", "READY=1", "+", "env", "NOTIFY_SOCKET"]'
 	NOTIFY_SOCKET=$WORK/own.sock run with_notify_socket "$WORK/own.sock" \
 		timeout 60 "$BULKHEAD" run --detach --pid-file "$WORK/pid" --bundle "$BUNDLE" "$ID" 3>&-
 	assert_output "MAINPID=$(cat "$WORK/pid")"

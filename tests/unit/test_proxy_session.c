@@ -56,10 +56,11 @@ struct script {
 	enum fault fault;
 	uint32_t wait_status;
 	bool waits_for_signal;
+	const char *notifies; /* what the process tells sd_notify; NULL: nothing, and it has no stream for it */
 };
 
 static char directory[64];
-static int state_fd;
+static int state_fd, notify_fd = -1;
 
 /* ---- the agent ---- */
 
@@ -154,12 +155,12 @@ static void serve_hello(int control, enum fault fault)
 	}
 }
 
-static void serve_streams(int listener, int streams[3], enum fault fault)
+static void serve_streams(int listener, int *streams, int count, enum fault fault)
 {
 	agent_Empty empty = agent_Empty_init_zero;
 	uint8_t payload[4096];
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < count; i++) {
 		streams[i] = accept_port(listener, "CONNECT 1025\n", NONE);
 		struct proto_header header = read_frame(streams[i], payload, sizeof payload);
 		must(header.type == PROTO_ATTACH);
@@ -176,7 +177,7 @@ static void run_agent(int listener, const struct script *script)
 	agent_WaitReply end = { .wait_status = script->wait_status };
 	agent_Empty empty = agent_Empty_init_zero;
 	uint8_t payload[4096];
-	int streams[3];
+	int streams[4], stream_count = script->notifies ? 4 : 3;
 	int control = accept_port(listener, "CONNECT 1024\n", script->fault);
 
 	serve_hello(control, script->fault);
@@ -191,7 +192,7 @@ static void run_agent(int listener, const struct script *script)
 		      agent_ProcessReply_fields, &process);
 	struct proto_header wait_for = read_frame(control, payload, sizeof payload);
 	must(wait_for.type == PROTO_WAIT);
-	serve_streams(listener, streams, script->fault);
+	serve_streams(listener, streams, stream_count, script->fault);
 	/* What comes in goes out. */
 	must(read(streams[0], payload, 5) == 5 && write(streams[1], payload, 5) == 5);
 	if (script->fault == ENDS_WHILE_RUNNING)
@@ -202,7 +203,9 @@ static void run_agent(int listener, const struct script *script)
 		must(kill_it.type == PROTO_KILL);
 		reply(control, PROTO_KILL_REPLY, kill_it.id, agent_Empty_fields, &empty);
 	}
-	for (int i = 0; i < 3; i++)
+	if (script->notifies)
+		must(write(streams[3], script->notifies, strlen(script->notifies)) > 0);
+	for (int i = 0; i < stream_count; i++)
 		close(streams[i]);
 	reply(control, PROTO_WAIT_REPLY, wait_for.id, agent_WaitReply_fields, &end);
 	/* Until the proxy goes, or asks for the end. */
@@ -232,7 +235,7 @@ static void run_proxy(int sync_fd, int in, int out, bool with_monitor)
 		.sync_fd = sync_fd,
 		.root_fd = -1,
 		.last_words_fd = -1,
-		.notify_fd = -1,
+		.notify_fd = notify_fd,
 		.terminal_fd = -1,
 	};
 
@@ -393,6 +396,34 @@ static void test_proxy_output_ends_before_the_proxy(void **state)
 	(void)state;
 	expect_running(&run);
 	assert_int_equal(read(run.out, &byte, 1), 0);
+	assert_int_equal(finish(&run), 0);
+}
+
+static void test_proxy_sends_notifications_on_before_it_ends(void **state)
+{
+	struct script script = { .wait_status = 0, .notifies = "STATUS=a\nREADY=1\n" };
+	char text[64] = { 0 };
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+	notify_fd = pair[0];
+	struct run run = start(&script, false);
+	notify_fd = -1;
+	close(pair[0]);
+	expect_running(&run);
+	assert_int_equal(finish(&run), 0);
+	assert_true(recv(pair[1], text, sizeof text - 1, MSG_DONTWAIT) > 0);
+	assert_string_equal(text, script.notifies);
+	close(pair[1]);
+	/* A service manager that has gone away is no reason to stay. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+	notify_fd = pair[0];
+	close(pair[1]);
+	run = start(&script, false);
+	notify_fd = -1;
+	close(pair[0]);
+	expect_running(&run);
 	assert_int_equal(finish(&run), 0);
 }
 
@@ -560,6 +591,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_proxy_ends_as_its_process_ends),
 		cmocka_unit_test(test_proxy_output_ends_before_the_proxy),
+		cmocka_unit_test(test_proxy_sends_notifications_on_before_it_ends),
 		cmocka_unit_test(test_proxy_passes_signals_on),
 		cmocka_unit_test(test_proxy_early_failures_reach_the_command),
 		cmocka_unit_test(test_proxy_takes_the_monitor_along_when_it_fails),
