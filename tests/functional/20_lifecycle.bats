@@ -252,6 +252,8 @@ monitors_memory() {
 	bh update --memory 200m "$ID"
 	[ "$(guest_memory)" -gt 200 ]
 	bh exec "$ID" /testinit burnmem 150 0
+	bh delete --force "$ID"
+	rmdir "$(dirname "$cgroup")"
 }
 
 # Receives a terminal as an engine does, types `$2`, prints what came; runs until the terminal is hung up.

@@ -1039,6 +1039,26 @@ static int cmd_burnmem(char **args)
 	return 0;
 }
 
+static int cmd_mapfile(char **args)
+{
+	size_t size = strtoul(args[1], NULL, 10) << 20;
+	int fd = open(args[0], O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	char *memory;
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return failed(args[0]);
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory == MAP_FAILED)
+		return failed(args[0]);
+	for (size_t i = 0; i < size; i += 4096)
+		memory[i] = 1;
+	printf("mapped %zu MiB\n", size >> 20);
+	fflush(stdout);
+	if (args[2])
+		cmd_sleep(args + 2);
+	return 0;
+}
+
 static int cmd_burncpu(char **args)
 {
 	time_t end = time(NULL) + atoi(args[0]);
@@ -1413,6 +1433,7 @@ static const struct command {
 	{ "listen", 1, cmd_listen, "PORT: TCP, one connection: says hello, prints what comes" },
 	{ "lock", 2, cmd_lock, "PATH SECONDS: flock it and keep it; says so if somebody has it" },
 	{ "ls", 0, cmd_ls, "[PATH]: name, type, mode, uid:gid, size or major:minor" },
+	{ "mapfile", 2, cmd_mapfile, "PATH MIB [SECONDS]: a file of that size, mapped, each page touched" },
 	{ "memory", 0, cmd_memory, "/proc/meminfo" },
 	{ "mkdir", 1, cmd_mkdir, "PATH" },
 	{ "mknod", 2, cmd_mknod, "PATH b|c|p [MAJOR MINOR]" },
