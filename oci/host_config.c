@@ -101,6 +101,7 @@ static int parse_annotations(const struct oci_json *document, struct oci_host_co
 		oci_strings_add(&out->allowed_annotations, OCI_ANNOTATION_VCPUS);
 		oci_strings_add(&out->allowed_annotations, OCI_ANNOTATION_FILE_CACHE);
 		oci_strings_add(&out->allowed_annotations, OCI_ANNOTATION_HUGE_PAGES);
+		oci_strings_add(&out->allowed_annotations, OCI_ANNOTATION_DAX);
 		return 0;
 	}
 	if (oci_json_strings(document, "allowed_annotations", &out->allowed_annotations, err) < 0)

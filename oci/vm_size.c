@@ -26,7 +26,8 @@ enum { PAGE_STRUCT_SHARE = 4096 / 64 };
 bool oci_annotation_is_known(const char *name)
 {
 	return strcmp(name, OCI_ANNOTATION_MEMORY) == 0 || strcmp(name, OCI_ANNOTATION_VCPUS) == 0 ||
-	       strcmp(name, OCI_ANNOTATION_HUGE_PAGES) == 0 || strcmp(name, OCI_ANNOTATION_FILE_CACHE) == 0;
+	       strcmp(name, OCI_ANNOTATION_HUGE_PAGES) == 0 || strcmp(name, OCI_ANNOTATION_FILE_CACHE) == 0 ||
+	       strcmp(name, OCI_ANNOTATION_DAX) == 0;
 }
 
 static int check_annotations(const struct oci_map *annotations, const struct oci_host_config *host, struct err *err)
@@ -46,7 +47,7 @@ static int check_annotations(const struct oci_map *annotations, const struct oci
 	return 0;
 }
 
-/* A wish by annotation: 0 in *out if there is none. */
+/* A wish by annotation: 0 in *out if there is none. `setting` is what bounds it on this host, or NULL. */
 static int get_annotation(const struct oci_map *annotations, const char *key, uint32_t min, uint32_t max,
 			  const char *setting, uint64_t *out, struct err *err)
 {
@@ -60,6 +61,8 @@ static int get_annotation(const struct oci_map *annotations, const char *key, ui
 	*out = strtoull(text, &end, 10);
 	if (!isdigit((unsigned char)text[0]) || *end || errno)
 		return err_set(err, EINVAL, "annotation %s: \"%s\" is no number", key, text);
+	if ((*out < min || *out > max) && !setting)
+		return err_set(err, EINVAL, "annotation %s: must be from %u to %u, not %s", key, min, max, text);
 	if (*out < min || *out > max)
 		return err_set(err, EINVAL, "annotation %s: must be from %u to %u (%s in %s), not %s", key, min, max,
 			       setting, OCI_HOST_CONFIG_FILE, text);
@@ -122,10 +125,11 @@ uint32_t oci_vm_memory_for(const struct oci_host_config *host, uint64_t limit)
 }
 
 static int size_memory(const struct oci_config *config, const struct oci_host_config *host,
-		       const struct oci_pod_size *pod, uint32_t *out, struct err *err)
+		       const struct oci_pod_size *pod, uint32_t dax_mib, uint32_t *out, struct err *err)
 {
 	/* A pod's are its members', for which the VM grows. */
 	uint64_t huge = pod ? 0 : oci_huge_pages(&config->resources);
+	uint64_t dax = dax_mib * MIB / PAGE_STRUCT_SHARE;
 	uint64_t mib, limit = pod ? pod->memory : oci_memory_limit(&config->resources);
 
 	if (get_annotation(&config->annotations, OCI_ANNOTATION_MEMORY, OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib,
@@ -140,9 +144,9 @@ static int size_memory(const struct oci_config *config, const struct oci_host_co
 				OCI_VM_MEMORY_MIN_MIB, host->max_memory_mib, OCI_HOST_CONFIG_FILE, mib);
 	}
 	if (mib == 0 && limit != 0)
-		mib = oci_vm_memory_for(host, limit + huge);
+		mib = oci_vm_memory_for(host, limit + huge + dax);
 	if (mib == 0 && huge != 0)
-		mib = oci_vm_memory_for(host, host->default_memory_mib * MIB + huge);
+		mib = oci_vm_memory_for(host, host->default_memory_mib * MIB + huge + dax);
 	if (mib == 0)
 		mib = host->default_memory_mib;
 	*out = within_bounds(host, mib);
@@ -218,6 +222,16 @@ static int find_huge_pages(const struct oci_map *annotations, bool *out, struct 
 		       text);
 }
 
+static int size_dax(const struct oci_config *config, uint32_t *out, struct err *err)
+{
+	uint64_t mib;
+
+	if (get_annotation(&config->annotations, OCI_ANNOTATION_DAX, 0, OCI_VM_DAX_MAX_MIB, NULL, &mib, err) < 0)
+		return -1;
+	*out = (uint32_t)(mib + (mib & 1));
+	return 0;
+}
+
 int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
 		struct err *err)
 {
@@ -232,8 +246,8 @@ int oci_vm_size(const struct oci_config *config, const struct oci_host_config *h
 			return -1;
 		sandbox = &size;
 	}
-	if (check_annotations(&config->annotations, host, err) < 0 ||
-	    size_memory(config, host, sandbox, &out->memory_mib, err) < 0 ||
+	if (check_annotations(&config->annotations, host, err) < 0 || size_dax(config, &out->dax_mib, err) < 0 ||
+	    size_memory(config, host, sandbox, out->dax_mib, &out->memory_mib, err) < 0 ||
 	    size_vcpus(config, host, sandbox, &out->vcpus, err) < 0 ||
 	    find_huge_pages(&config->annotations, &out->huge_pages, err) < 0)
 		return -1;

@@ -8,6 +8,9 @@
  * exceeds the host's maximum: an explicit wish beyond it is refused, a limit beyond it is cut, since a limit asks for
  * no more than there is.
  *
+ * The window through which files of read-only shares are read without a copy (docs/files.md): annotation
+ * io.bulkhead.dax-mib, else none. The guest keeps 1/64 of its size in page structures, which count to the reserve.
+ *
  * Of the sandbox container of a pod the limits are those of the pod, which its annotations tell (oci/pod.h).
  */
 #ifndef BULKHEAD_OCI_VM_SIZE_H
@@ -25,16 +28,18 @@ struct oci_resources;
 #define OCI_ANNOTATION_MEMORY "io.bulkhead.memory-mib"
 #define OCI_ANNOTATION_VCPUS "io.bulkhead.vcpus"
 #define OCI_ANNOTATION_HUGE_PAGES "io.bulkhead.huge-pages"
+#define OCI_ANNOTATION_DAX "io.bulkhead.dax-mib"
 
 bool oci_annotation_is_known(const char *name);
 
-enum { OCI_VM_MEMORY_MIN_MIB = 64, OCI_VM_VCPUS_MAX = 255 };
+enum { OCI_VM_MEMORY_MIN_MIB = 64, OCI_VM_VCPUS_MAX = 255, OCI_VM_DAX_MAX_MIB = 16384 };
 
 struct oci_vm_size {
 	uint32_t memory_mib; /* even: guest memory comes in pages of 2 MiB */
 	uint32_t vcpus;
 	bool huge_pages; /* of the host, for the VM's memory, wherever the host has them: faster, and less is given back
 			  */
+	uint32_t dax_mib; /* even; 0: no window for files */
 };
 
 /* Also refuses annotations with our prefix that the host's configuration does not allow. */

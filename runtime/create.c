@@ -231,6 +231,7 @@ static int choose_machine(struct creation *c, struct err *err)
 	c->launch.max_memory_mib = c->host->max_memory_mib;
 	c->launch.vcpus = size.vcpus;
 	c->launch.huge_pages = size.huge_pages;
+	c->launch.dax_mib = size.dax_mib;
 	if (c->pod.is_sandbox) {
 		if (oci_pod_size(&config->annotations, &pod_size, err) < 0)
 			return -1;

@@ -205,11 +205,11 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 	struct err why = ERR_INIT;
 
 	/*
-	 * The store is root's. A bundle's own kernel is not worth a place in it, no template has disks, and its memory
-	 * is of small pages.
+	 * The store is root's. A bundle's own kernel is not worth a place in it, no template has disks or a window for
+	 * files, and its memory is of small pages.
 	 */
-	if (launch->disk_count || launch->huge_pages || !host->templates || geteuid() != 0 || config->vm.kernel ||
-	    config->vm.initrd || config->vm.parameters.count)
+	if (launch->disk_count || launch->huge_pages || launch->dax_mib || !host->templates || geteuid() != 0 ||
+	    config->vm.kernel || config->vm.initrd || config->vm.parameters.count)
 		return 0;
 	if (template_open_files(&inputs, memory_fd, state_fd, &why) == 0)
 		return 0;
@@ -348,6 +348,8 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 	add_number(&a, "--vcpus", (int)launch->vcpus);
 	if (launch->huge_pages)
 		add_number(&a, "--huge-pages", 1);
+	if (launch->dax_mib)
+		add_number(&a, "--dax-mib", (int)launch->dax_mib);
 	if (launch->file_cache) {
 		add(&a, "--file-cache");
 		add(&a, "%s", launch->file_cache);

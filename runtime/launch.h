@@ -31,6 +31,7 @@ struct launch {
 	uint32_t memory_mib, vcpus;
 	uint32_t max_memory_mib; /* what it may grow to; 0: it cannot */
 	bool huge_pages;
+	uint32_t dax_mib;         /* 0: no window for files */
 	const char *file_cache;   /* oci/file_cache.h; NULL: the monitor's default */
 	enum log_level log_level; /* of the monitor, as the host's configuration says */
 	char *cmdline;

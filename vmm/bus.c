@@ -123,7 +123,7 @@ static void show_places(struct bus *bus)
 	if (pages == MAP_FAILED)
 		return;
 	bus->pages = pages;
-	if (kvm_show_pages(bus->kvm, BUS_ADDRESS, bus->pages, PAGES_SIZE)) {
+	if (kvm_show_pages(bus->kvm, KVM_SHOWN_REGISTERS, BUS_ADDRESS, bus->pages, PAGES_SIZE)) {
 		for (unsigned n = 0; n < bus->count; n++)
 			virtio_mmio_show(&bus->devices[n], bus->pages + n * VIRTIO_MMIO_SIZE);
 		return;

@@ -182,3 +182,10 @@ void cpuid_set_index(struct kvm_cpuid2 *cpuid, unsigned index)
 		}
 	}
 }
+
+unsigned cpuid_address_bits(void)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	return __get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx) ? eax & 0xff : 36;
+}

@@ -24,6 +24,9 @@ void cpuid_tailor(struct kvm_cpuid2 *cpuid, unsigned count, bool has_tsc_deadlin
 bool cpuid_host_loses_xcr0(void);
 void cpuid_hide_xsave(struct kvm_cpuid2 *cpuid);
 
+/* How many bits a guest's physical address may have on this processor. */
+unsigned cpuid_address_bits(void);
+
 /* For each vCPU, before it is given to that vCPU: the parts that hold its APIC id. */
 void cpuid_set_index(struct kvm_cpuid2 *cpuid, unsigned index);
 

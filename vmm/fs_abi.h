@@ -66,6 +66,7 @@ _Static_assert(sizeof(struct fs_statx) == 256 && sizeof(struct fs_statx_out) == 
 enum {
 	FS_PAGES_MAX = 256, /* per request */
 	FS_WRITE_MAX = FS_PAGES_MAX * 4096,
+	FS_MAP_MIN = 128 << 10, /* smaller files are read once and for all in one request */
 	FS_NAME_MAX = 255,
 	FS_LINK_MAX = 4095,         /* a symbolic link's text: the guest gives a page less one byte for it */
 	FS_XATTR_VALUE_MAX = 65536, /* Linux: XATTR_SIZE_MAX */

@@ -35,7 +35,7 @@ static uint32_t pack_device(uint32_t major_number, uint32_t minor_number)
 	return (minor_number & 0xff) | (major_number & 0xfff) << 8 | (minor_number & ~0xffu) << 12;
 }
 
-void fs_attr_fill(struct fuse_attr *attr, const struct stat *st, bool submount, uint64_t salt)
+void fs_attr_fill(struct fuse_attr *attr, const struct stat *st, uint32_t flags, uint64_t salt)
 {
 	*attr = (struct fuse_attr){
 		.ino = st->st_ino ^ salt,
@@ -53,7 +53,7 @@ void fs_attr_fill(struct fuse_attr *attr, const struct stat *st, bool submount, 
 		.gid = st->st_gid,
 		.rdev = pack_device(major(st->st_rdev), minor(st->st_rdev)),
 		.blksize = (uint32_t)st->st_blksize,
-		.flags = submount ? FUSE_ATTR_SUBMOUNT : 0,
+		.flags = flags,
 	};
 }
 
@@ -63,7 +63,13 @@ void fs_attr_validity(uint64_t ns, uint64_t *seconds, uint32_t *nanoseconds)
 	*nanoseconds = (uint32_t)(ns % 1000000000u);
 }
 
-int fs_attr_of_node(const struct fs_node *node, struct fuse_attr *attr)
+static uint32_t flags_of(const struct fs_server *server, const struct fs_node *node, const struct stat *st)
+{
+	return (node->submount ? FUSE_ATTR_SUBMOUNT : 0) |
+	       (fs_pays_to_map(server, node->share, &node->key, st) ? FUSE_ATTR_DAX : 0);
+}
+
+int fs_attr_of_node(const struct fs_server *server, const struct fs_node *node, struct fuse_attr *attr)
 {
 	struct stat st;
 
@@ -73,14 +79,14 @@ int fs_attr_of_node(const struct fs_node *node, struct fuse_attr *attr)
 	}
 	if (fstat(node->fd, &st))
 		return errno;
-	fs_attr_fill(attr, &st, node->submount, node->salt);
+	fs_attr_fill(attr, &st, flags_of(server, node, &st), node->salt);
 	return 0;
 }
 
 static int reply_attr(struct fs_request *request)
 {
 	struct fuse_attr_out out = { 0 };
-	int error = fs_attr_of_node(request->node, &out.attr);
+	int error = fs_attr_of_node(request->server, request->node, &out.attr);
 
 	if (error)
 		return error;
@@ -99,8 +105,9 @@ static struct fs_sx_time sx_time(struct statx_timestamp time)
 	return (struct fs_sx_time){ .seconds = time.tv_sec, .nanoseconds = time.tv_nsec };
 }
 
-static int fill_statx(const struct fs_node *node, struct fs_statx *out)
+static int fill_statx(const struct fs_server *server, const struct fs_node *node, struct fs_statx_out *reply)
 {
+	struct fs_statx *out = &reply->stat;
 	struct statx st = { 0 };
 
 	if (fs_node_is_root(node)) {
@@ -128,13 +135,17 @@ static int fill_statx(const struct fs_node *node, struct fs_statx *out)
 		.rdev_major = st.stx_rdev_major,
 		.rdev_minor = st.stx_rdev_minor,
 	};
+
+	const struct stat size = { .st_mode = st.stx_mode, .st_size = (off_t)st.stx_size };
+
+	reply->flags = flags_of(server, node, &size);
 	return 0;
 }
 
 int fs_do_statx(struct fs_request *request)
 {
-	struct fs_statx_out out = { .flags = request->node->submount ? FUSE_ATTR_SUBMOUNT : 0 };
-	int error = fill_statx(request->node, &out.stat);
+	struct fs_statx_out out = { 0 };
+	int error = fill_statx(request->server, request->node, &out);
 
 	if (error)
 		return error;

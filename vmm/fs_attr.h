@@ -17,11 +17,11 @@ struct fuse_attr;
 /* The id of the mount that the object behind `fd` was found through. 0, or -1 with errno. */
 int fs_attr_mount(int fd, uint64_t *mount);
 
-/* `salt`: fs_devices.h. */
-void fs_attr_fill(struct fuse_attr *attr, const struct stat *st, bool submount, uint64_t salt);
+/* `flags`: FUSE_ATTR_SUBMOUNT, FUSE_ATTR_DAX; `salt`: fs_devices.h. */
+void fs_attr_fill(struct fuse_attr *attr, const struct stat *st, uint32_t flags, uint64_t salt);
 
 /* The attributes of a node, the synthetic root included. 0 or an errno value. */
-int fs_attr_of_node(const struct fs_node *node, struct fuse_attr *attr);
+int fs_attr_of_node(const struct fs_server *server, const struct fs_node *node, struct fuse_attr *attr);
 
 /* Nanoseconds as the protocol has them. */
 void fs_attr_validity(uint64_t ns, uint64_t *seconds, uint32_t *nanoseconds);

@@ -48,7 +48,6 @@ static const uint64_t wanted =
  * FUSE_SPLICE_*, FUSE_ABORT_ERROR: matters of /dev/fuse.
  * FUSE_SECURITY_CTX, FUSE_CREATE_SUPP_GROUP: labels are the host's; groups are checked in the guest.
  * FUSE_HAS_IOCTL_DIR: ioctls are refused.
- * FUSE_MAP_ALIGNMENT, FUSE_HAS_INODE_DAX: no DAX window yet.
  */
 
 int fs_do_init(struct fs_request *request)
@@ -68,12 +67,19 @@ int fs_do_init(struct fs_request *request)
 
 	uint64_t flags = wanted & offered;
 	bool write_back = offered & FUSE_WRITEBACK_CACHE && request->server->caching.write_back;
+	/* The driver has found the window: it offers the first. Which files are mapped, their attributes say. */
+	uint64_t mapping = FUSE_MAP_ALIGNMENT | FUSE_HAS_INODE_DAX;
+	bool maps = request->server->window && (offered & mapping) == mapping;
 	bool openless = offered & FUSE_NO_OPEN_SUPPORT && fs_files_need_no_open(request);
 
 	/* The guest is master of size and mtime then, and a write by the host would be lost: only where it is asked
 	 * for. */
 	if (write_back)
 		flags |= FUSE_WRITEBACK_CACHE;
+	if (maps) {
+		flags |= mapping;
+		out.map_alignment = FS_WINDOW_PIECE_SHIFT;
+	}
 	/* Without OPEN, nothing comes with OPEN: truncation is a SETATTR. */
 	if (openless)
 		flags &= ~(uint64_t)FUSE_ATOMIC_O_TRUNC;
@@ -93,6 +99,7 @@ int fs_do_init(struct fs_request *request)
 	fs_server_reset(request->server);
 	request->server->openless = openless;
 	request->server->write_back = write_back;
+	request->server->maps = maps;
 	atomic_store(&request->server->minor, out.minor);
 	return fs_reply(request, &out, sizeof out);
 }

@@ -24,8 +24,15 @@
 #define RENAME_WHITEOUT (1 << 2)
 #endif
 
+static uint32_t entry_flags(const struct fs_request *request, const struct fs_share *share, const struct fs_key *key,
+			    const struct stat *st, bool submount)
+{
+	return (submount ? FUSE_ATTR_SUBMOUNT : 0) |
+	       (fs_pays_to_map(request->server, share, key, st) ? FUSE_ATTR_DAX : 0);
+}
+
 static void fill_entry(struct fs_request *request, struct fuse_entry_out *entry, uint64_t id, const struct stat *st,
-		       bool submount, uint64_t salt)
+		       uint32_t flags, uint64_t salt)
 {
 	const struct fs_caching *caching = &request->server->caching;
 
@@ -34,7 +41,7 @@ static void fill_entry(struct fs_request *request, struct fuse_entry_out *entry,
 	/* The generation stays 0: an id is never used for a second object in this session, it holds its own. */
 	fs_attr_validity(caching->name_ns, &entry->entry_valid, &entry->entry_valid_nsec);
 	fs_attr_validity(caching->attr_ns, &entry->attr_valid, &entry->attr_valid_nsec);
-	fs_attr_fill(&entry->attr, st, submount, salt);
+	fs_attr_fill(&entry->attr, st, flags, salt);
 }
 
 /* `fd`, found through mount `mount`, is taken. */
@@ -63,7 +70,7 @@ static int enter(struct fs_request *request, struct fs_share *share, const struc
 
 	if (!id)
 		return errno;
-	fill_entry(request, entry, id, &st, found.submount, found.salt);
+	fill_entry(request, entry, id, &st, entry_flags(request, share, &found.key, &st, found.submount), found.salt);
 	return 0;
 }
 
@@ -282,7 +289,8 @@ static int reply_link(struct fs_request *request, struct fs_node *node)
 
 	if (!id)
 		return errno;
-	fill_entry(request, &entry, id, &st, node->submount, node->salt);
+	fill_entry(request, &entry, id, &st, entry_flags(request, node->share, &node->key, &st, node->submount),
+		   node->salt);
 	return fs_reply(request, &entry, sizeof entry);
 }
 

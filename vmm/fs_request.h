@@ -12,6 +12,8 @@
 #include "vmm/fs_abi.h"
 #include "vmm/fs_server.h"
 
+#include <sys/stat.h>
+
 enum fs_op_flags {
 	FS_OP_NO_REPLY = 1,   /* FORGET and its like: an answer would confuse the guest's driver */
 	FS_OP_NO_NODE = 2,    /* the header's node id means nothing */
@@ -81,6 +83,10 @@ int fs_file_get(struct fs_request *request, const struct fs_node *node, uint64_t
 		struct fs_file *file);
 void fs_file_put(struct fs_server *server, struct fs_file *file);
 
+/* Whether the guest is to read this file by the DAX window (fs_map.c). */
+bool fs_pays_to_map(const struct fs_server *server, const struct fs_share *share, const struct fs_key *key,
+		    const struct stat *st);
+
 /* Whether OPEN can be left out, as things are. */
 bool fs_files_need_no_open(const struct fs_request *request);
 
@@ -134,6 +140,8 @@ int fs_do_fsync(struct fs_request *request);
 int fs_do_syncfs(struct fs_request *request);
 int fs_do_read(struct fs_request *request);
 int fs_do_write(struct fs_request *request);
+int fs_do_setupmapping(struct fs_request *request);
+int fs_do_removemapping(struct fs_request *request);
 int fs_do_lseek(struct fs_request *request);
 int fs_do_fallocate(struct fs_request *request);
 int fs_do_copy_file_range(struct fs_request *request);

@@ -120,6 +120,9 @@ static const struct fs_op ops[] = {
 	OP(FUSE_LISTXATTR, listxattr, S(fuse_getxattr_in), S(fuse_getxattr_in), 0, FS_OP_ON_ROOT),
 	OP(FUSE_REMOVEXATTR, removexattr, 1, NAME, 0, FS_OP_CHANGES),
 
+	OP(FUSE_SETUPMAPPING, setupmapping, S(fuse_setupmapping_in), S(fuse_setupmapping_in), 0, 0),
+	OP(FUSE_REMOVEMAPPING, removemapping, S(fuse_removemapping_in), FS_ARGS_MAX, 0, FS_OP_NO_NODE),
+
 	/* Nothing here waits for another request, so there is nothing to interrupt. */
 	NOT(FUSE_INTERRUPT, "interrupt", FORGETS),
 	/* The guest's kernel checks permissions itself, by mode and ACL. */
@@ -132,9 +135,6 @@ static const struct fs_op ops[] = {
 	NOT(FUSE_BMAP, "bmap", 0),
 	NOT(FUSE_POLL, "poll", 0),
 	NOT(FUSE_NOTIFY_REPLY, "notify_reply", 0),
-	/* There is no DAX window. */
-	NOT(FUSE_SETUPMAPPING, "setupmapping", 0),
-	NOT(FUSE_REMOVEMAPPING, "removemapping", 0),
 	/* ENOTTY, in find_op, which programs take for "not that kind of file". */
 	NOT(FUSE_IOCTL, "ioctl", 0),
 };
@@ -161,6 +161,8 @@ static struct verdict find_op(struct fs_request *request)
 		return (struct verdict){ ENOSYS, NULL };
 	/* The guest's driver remembers this for as long as the file system is mounted. */
 	if ((opcode == FUSE_OPEN || opcode == FUSE_FLUSH) && request->server->openless)
+		return (struct verdict){ ENOSYS, NULL };
+	if ((opcode == FUSE_SETUPMAPPING || opcode == FUSE_REMOVEMAPPING) && !request->server->maps)
 		return (struct verdict){ ENOSYS, NULL };
 	request->op = &ops[opcode];
 	return (struct verdict){ 0, NULL };
@@ -294,6 +296,9 @@ uint32_t fs_worker_handle(struct fs_worker *worker, struct fs_segments in, struc
 	if (log_is_enabled(LOG_DEBUG))
 		log_debug("virtio-fs: %s %llu: %s", op_name(request.header.opcode),
 			  (unsigned long long)request.header.nodeid, verdict.error ? strerror(verdict.error) : "ok");
+	/* The guest may have been told that a file has grown: it is to find its pages. */
+	if (worker->server->maps && atomic_load(&worker->server->window->is_torn))
+		fs_window_renew(worker->server->window, worker->server);
 	worker->is_awaited = !(request.op && request.op->flags & FS_OP_UNAWAITED);
 	return wants_reply ? write_header(&request, verdict.error) : 0;
 }
@@ -354,6 +359,8 @@ void fs_server_destroy(struct fs_server *server)
 {
 	if (!server)
 		return;
+	if (server->window)
+		fs_window_unmap_all(server->window);
 	fs_handles_fini(&server->handles);
 	fs_nodes_fini(&server->nodes);
 	fs_shares_fini(&server->shares);
@@ -367,8 +374,17 @@ void fs_server_reset(struct fs_server *server)
 	atomic_store(&server->minor, 0);
 	server->openless = false;
 	server->write_back = false;
+	server->maps = false;
+	if (server->window)
+		fs_window_unmap_all(server->window);
 	fs_handles_release_all(&server->handles);
 	fs_nodes_forget_all(&server->nodes);
+}
+
+void fs_server_set_window(struct fs_server *server, struct fs_window *window)
+{
+	server->window = window;
+	window->nodes = &server->nodes;
 }
 
 int fs_worker_init(struct fs_worker *worker, struct fs_server *server, struct err *err)

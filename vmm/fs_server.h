@@ -16,9 +16,9 @@
  *     fs_attr.c      GETATTR, STATX, SETATTR, STATFS, READLINK      fs_open.c   OPEN, CREATE, RELEASE, FSYNC ...
  *     fs_file.c      the file behind a handle, or without one
  *     fs_io.c        READ, WRITE, LSEEK, FALLOCATE, COPY_FILE_RANGE      fs_dir.c   READDIR, READDIRPLUS ...
- *     fs_xattr.c     extended attributes
- *     fs_shares.h, fs_nodes.h, fs_handles.h, fs_ids.h, fs_devices.h   the tables      fs_creds.h   in whose name a
- * thread acts
+ *     fs_xattr.c     extended attributes      fs_map.c   SETUPMAPPING, REMOVEMAPPING
+ *     fs_shares.h, fs_nodes.h, fs_handles.h, fs_ids.h, fs_devices.h   the tables      fs_window.h   the DAX window
+ *     fs_creds.h     in whose name a thread acts
  */
 #ifndef BULKHEAD_FS_SERVER_H
 #define BULKHEAD_FS_SERVER_H
@@ -28,6 +28,7 @@
 #include "vmm/fs_handles.h"
 #include "vmm/fs_nodes.h"
 #include "vmm/fs_shares.h"
+#include "vmm/fs_window.h"
 
 #include "common/log.h"
 
@@ -62,11 +63,13 @@ struct fs_server {
 	struct fs_handles handles;
 	struct fs_devices devices;
 	struct fs_caching caching;
-	int proc_fd;            /* /proc/self/fd: a node's own file is opened through it, by number, never by path */
-	atomic_bool openless;   /* OPEN and FLUSH are not needed, and handle 0 is every file's: fs_file.c */
-	atomic_bool write_back; /* agreed on in INIT */
-	_Atomic uint32_t minor; /* of the protocol, once INIT was answered; 0 before */
-	atomic_ulong *refused;  /* counts malformed requests; the device may put its own counter here */
+	int proc_fd;              /* /proc/self/fd: a node's own file is opened through it, by number, never by path */
+	atomic_bool openless;     /* OPEN and FLUSH are not needed, and handle 0 is every file's: fs_file.c */
+	atomic_bool write_back;   /* agreed on in INIT */
+	struct fs_window *window; /* NULL: none; not owned, see fs_server_set_window */
+	atomic_bool maps;         /* agreed on in INIT: the guest uses the window */
+	_Atomic uint32_t minor;   /* of the protocol, once INIT was answered; 0 before */
+	atomic_ulong *refused;    /* counts malformed requests; the device may put its own counter here */
 	atomic_ulong refused_here;
 };
 
@@ -80,6 +83,9 @@ struct fs_limits fs_limits_take(void);
  * /proc. */
 struct fs_server *fs_server_create(struct fs_limits limits, int proc_fd, struct err *err);
 void fs_server_destroy(struct fs_server *server); /* NULL is fine; no worker exists any more */
+
+/* Before the first request. `window` has to outlive the server. */
+void fs_server_set_window(struct fs_server *server, struct fs_window *window);
 
 /* Forgets nodes and handles: the guest's driver went away. Shares stay. */
 void fs_server_reset(struct fs_server *server);

@@ -136,6 +136,13 @@ void *guest_memory_at(const struct guest_memory *memory, uint64_t address, uint6
 	return granted ? at(&memory->growth, granted, address, length) : NULL;
 }
 
+const void *guest_memory_readable_at(const struct guest_memory *memory, uint64_t address, uint64_t length)
+{
+	const void *host = guest_memory_at(memory, address, length);
+
+	return host ? host : at(&memory->window, memory->window.size, address, length);
+}
+
 bool guest_memory_read(const struct guest_memory *memory, uint64_t address, void *out, size_t length)
 {
 	const void *from = guest_memory_at(memory, address, length);

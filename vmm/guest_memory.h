@@ -37,6 +37,11 @@ struct guest_memory {
 	 * memory. */
 	struct guest_range growth;
 	_Atomic uint64_t granted;
+	/*
+	 * Not memory, but where the guest may have data that a device is to read: the window of the file system
+	 * (fs_window.h). Never written to. Size 0: none.
+	 */
+	struct guest_range window;
 };
 
 /* Maps `size` bytes (a multiple of 2 MiB), private and zero. Undo with guest_memory_destroy, also half built. */
@@ -61,6 +66,9 @@ int guest_memory_reserve(struct guest_memory *memory, uint64_t start, uint64_t s
  * ranges. Length 0 gives NULL.
  */
 void *guest_memory_at(const struct guest_memory *memory, uint64_t address, uint64_t length);
+
+/* The same for what is only read: in the window as well. Reading there may give EFAULT, or zeros. */
+const void *guest_memory_readable_at(const struct guest_memory *memory, uint64_t address, uint64_t length);
 
 /* Copies; false (and nothing copied) if the range is not memory. */
 bool guest_memory_read(const struct guest_memory *memory, uint64_t address, void *out, size_t length);

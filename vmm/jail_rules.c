@@ -94,7 +94,9 @@ static const struct call_rule loop[] = {
 static const struct call_rule vcpu[] = {
 	/* running the guest; its clock after a pause; what it was doing when it fell; a network device's start */
 	ONE_OF(ioctl, 1, KVM_RUN, KVM_IRQ_LINE, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS, NET_REQUESTS),
-	ALLOW(epoll_ctl), /* a device starts or stops watching what it serves */
+	ALLOW(epoll_ctl),  /* a device starts or stops watching what it serves */
+	ALLOW(fstat),      /* whether a mapped file has become shorter (fs_window.h) */
+	ALLOW(newfstatat), /* the same, as some versions of libc spell it */
 };
 
 static const struct call_rule files[] = {

@@ -14,8 +14,9 @@
 #define IDENTITY_MAP_ADDRESS 0xfffbc000ull
 #define TSS_ADDRESS 0xfffbd000ull /* three pages */
 
-/* A memory slot that is none of the guest's memory; the first of those for memory that comes while it runs. */
-enum { SHOWN_SLOT = 8, LATER_SLOT = 16 };
+/* Memory slots that are none of the guest's memory, by enum kvm_shown; the first of those for memory that comes while
+ * it runs. */
+enum { SHOWN_SLOTS = 8, LATER_SLOT = 16 };
 
 static const struct {
 	int number;
@@ -161,10 +162,10 @@ int kvm_sink_fd(struct kvm *kvm, uint64_t address, struct err *err)
 	return wire_write(kvm, address, 0, 0, err);
 }
 
-bool kvm_show_pages(struct kvm *kvm, uint64_t address, const void *pages, size_t size)
+bool kvm_show_pages(struct kvm *kvm, enum kvm_shown kind, uint64_t address, const void *pages, size_t size)
 {
 	const struct kvm_userspace_memory_region slot = {
-		.slot = SHOWN_SLOT,
+		.slot = SHOWN_SLOTS + kind,
 		.flags = KVM_MEM_READONLY,
 		.guest_phys_addr = address,
 		.memory_size = size,

@@ -58,9 +58,10 @@ int kvm_sink_fd(struct kvm *kvm, uint64_t address, struct err *err);
 
 /*
  * Shows the guest `pages` (aligned, of whole pages) at `address`: it reads there without an exit, and writes as where
- * there is no memory. Once. False: this host's kernel cannot.
+ * there is no memory. Each kind once. False: this host's kernel cannot.
  */
-bool kvm_show_pages(struct kvm *kvm, uint64_t address, const void *pages, size_t size);
+enum kvm_shown { KVM_SHOWN_REGISTERS, KVM_SHOWN_FILES };
+bool kvm_show_pages(struct kvm *kvm, enum kvm_shown kind, uint64_t address, const void *pages, size_t size);
 
 /*
  * Interrupt controllers, and the guest's clock, which goes on from where it was: before its vCPUs are restored.

@@ -12,6 +12,7 @@
  *     0xfec00000 ...       interrupt controllers, in the kernel
  *     4 GiB ...            the memory beyond 3 GiB
  *     behind all of it     what comes when the VM grows (growth.h)
+ *     256 GiB ...          the window for files, if there is one: beyond all memory
  */
 #include "vmm/machine.h"
 
@@ -22,8 +23,10 @@
 #include "vmm/boot_params.h"
 #include "vmm/bus.h"
 #include "vmm/control.h"
+#include "vmm/cpuid.h"
 #include "vmm/disks.h"
 #include "vmm/event.h"
+#include "vmm/fs_window.h"
 #include "vmm/growth.h"
 #include "vmm/guest_memory.h"
 #include "vmm/guest_text.h"
@@ -68,6 +71,7 @@ struct machine {
 	struct nets nets;
 	struct growth growth;
 	struct disks disks;
+	struct fs_window window; /* the file system's; may not be there */
 	struct sandbox sandbox;
 	struct serial serial;
 	char cmdline[BOOT_CMDLINE_MAX + 1];
@@ -159,7 +163,15 @@ static bool port_accessed(void *arg, uint16_t port, void *data, unsigned length,
 	return true;
 }
 
+static bool page_missing(void *arg)
+{
+	struct machine *machine = arg;
+
+	return machine->window.host && fs_window_mend(&machine->window);
+}
+
 static const struct vcpu_callbacks vcpu_callbacks = {
+	.page_missing = page_missing,
 	.mmio_accessed = mmio_accessed,
 	.port_accessed = port_accessed,
 	.vcpu_ended = vcpu_ended,
@@ -488,6 +500,33 @@ static int create_loop(struct machine *machine, struct err *err)
 	return machine->event_fd >= 0 ? watch(machine, machine->event_fd, 0, proxy_went, err) : 0;
 }
 
+/* Beyond all memory, and below where the smallest processors that we know end. */
+static uint64_t window_address(uint64_t memory_size)
+{
+	const uint64_t least = 256ull << 30;
+	uint64_t end = memory_size + GUEST_HOLE_END + (4ull << 30); /* what is added later begins at a round place */
+
+	return end <= least ? least : (end + FS_WINDOW_MAX - 1) / FS_WINDOW_MAX * FS_WINDOW_MAX;
+}
+
+/* What file pages the guest has mapped is read-only to it by its slot, and to this process by its mapping. */
+static int add_window(struct machine *machine, const struct machine_config *config, struct err *err)
+{
+	unsigned most = config->max_memory_mib > config->memory_mib ? config->max_memory_mib : config->memory_mib;
+	uint64_t size = (uint64_t)config->dax_mib << 20, address = window_address((uint64_t)most << 20);
+
+	if (!size)
+		return 0;
+	if ((address + size - 1) >> cpuid_address_bits())
+		return err_set(err, ENOTSUP, "this host's processor has no address space for a window for files");
+	if (fs_window_create(&machine->window, size, err) || fs_window_catch_faults(&machine->window, err))
+		return -1;
+	if (!kvm_show_pages(&machine->kvm, KVM_SHOWN_FILES, address, machine->window.host, size))
+		return err_set(err, ENOTSUP, "this host's KVM has no read-only memory, which a window for files needs");
+	virtio_fs_set_window(machine->fs, &machine->window, address);
+	return 0;
+}
+
 /* One line a device; the order is that of their addresses. */
 static int add_devices(struct machine *machine, const struct machine_config *config, struct err *err)
 {
@@ -500,6 +539,10 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 	growth_init(&machine->growth, &machine->kvm, bus, &machine->nets, &machine->memory,
 		    (uint64_t)config->max_memory_mib << 20);
 	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, config->file_cache, config->proc_fd, err);
+	if (machine->fs && add_window(machine, config, err)) {
+		machine->fs->ops->destroy(machine->fs);
+		return -1;
+	}
 	if (bus_add(bus, machine->fs, err) < 0)
 		return -1;
 	machine->vsock = virtio_vsock_create(machine->loop, GUEST_CID, config->vsock_fd, err);
@@ -651,6 +694,9 @@ static int build(struct machine *machine, const struct machine_config *config, s
 	template_close(&saved);
 	if (result)
 		return -1;
+	machine->memory.window = (struct guest_range){ .start = machine->fs->shared.address,
+						       .size = machine->window.size,
+						       .host = machine->window.host };
 	if (config->control_fd >= 0) {
 		machine->control = control_create(machine->loop, config->control_fd, &control_ops, machine, err);
 		if (!machine->control)
@@ -700,6 +746,7 @@ void machine_destroy(struct machine *machine)
 	loop_destroy(machine->loop);
 	kvm_destroy(&machine->kvm);
 	guest_memory_destroy(&machine->memory);
+	fs_window_destroy(&machine->window);
 	sandbox_destroy(&machine->sandbox);
 	serial_destroy(&machine->serial);
 	pthread_mutex_destroy(&machine->end_lock);

@@ -49,6 +49,7 @@ struct machine_config {
 	unsigned vcpus;
 	const char *cmdline;
 	const struct fs_caching *file_cache; /* fs_server.h */
+	unsigned dax_mib;                    /* size of the window for files (fs_window.h); 0: none */
 	struct machine_share shares[MACHINE_SHARES_MAX];
 	unsigned share_count;
 	struct machine_disk disks[DISKS_MAX]; /* not with a template: they are not of its devices */

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "vmm/event.h"
 #include "vmm/fs_server.h"
+#include "vmm/fs_window.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
@@ -151,6 +152,12 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		if (parse_number(value, 0, 1, &number, err))
 			return -1;
 		config->huge_pages = number;
+		return 0;
+	}
+	if (!strcmp(name, "--dax-mib")) {
+		if (parse_number(value, 0, (int)(FS_WINDOW_MAX >> 20), &number, err))
+			return -1;
+		config->dax_mib = ((unsigned)number + 1) & ~1u;
 		return 0;
 	}
 	if (!strcmp(name, "--vcpus")) {

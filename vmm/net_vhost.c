@@ -66,7 +66,7 @@ static struct vhost_memory_region region_of(const struct guest_range *range, uin
 
 bool net_vhost_set_memory(const struct net_vhost *vhost, const struct virtio_device *device)
 {
-	_Alignas(8) uint8_t space[sizeof(struct vhost_memory) + 3 * sizeof(struct vhost_memory_region)];
+	_Alignas(8) uint8_t space[sizeof(struct vhost_memory) + 4 * sizeof(struct vhost_memory_region)];
 	struct vhost_memory *table = (struct vhost_memory *)(void *)space;
 	const struct guest_memory *memory = device->queues[0].memory;
 	uint64_t granted = atomic_load_explicit(&memory->granted, memory_order_acquire);
@@ -76,6 +76,9 @@ bool net_vhost_set_memory(const struct net_vhost *vhost, const struct virtio_dev
 		table->regions[i] = region_of(&memory->ranges[i], memory->ranges[i].size);
 	if (granted)
 		table->regions[memory->count] = region_of(&memory->growth, granted);
+	/* Data to be sent may lie in the window of the file system. What does not belong there, fails with EFAULT. */
+	if (memory->window.size)
+		table->regions[table->nregions++] = region_of(&memory->window, memory->window.size);
 	return !ioctl(vhost->fd, VHOST_SET_MEM_TABLE, table);
 }
 

@@ -42,7 +42,8 @@ struct vcpu {
 	bool has_thread;
 	bool is_out; /* of the guest, waiting or ended; under all->lock */
 	atomic_ulong exits;
-	uint64_t rip; /* this and the next: for vcpus_describe, under all->lock */
+	unsigned missed; /* pages, one after the other; its own thread's */
+	uint64_t rip;    /* this and the next: for vcpus_describe, under all->lock */
 	bool takes_interrupts;
 };
 
@@ -328,6 +329,33 @@ static bool handle_exit(struct vcpu *vcpu)
 	return false;
 }
 
+/* A page of a file that the guest has mapped is gone. Another vCPU may have seen to it just before. */
+static bool bring_page(struct vcpu *vcpu)
+{
+	enum { MISSES_MAX = 3 };
+
+	if (!vcpu->all->callbacks->page_missing)
+		return false;
+	if (vcpu->all->callbacks->page_missing(vcpu->all->arg))
+		vcpu->missed = 0;
+	else
+		vcpu->missed++;
+	return vcpu->missed < MISSES_MAX;
+}
+
+static void give_up_on_run(struct vcpu *vcpu, int code)
+{
+	char why[200];
+
+	if (code == EFAULT)
+		snprintf(why, sizeof why,
+			 "the host could not give the guest a page: of a mapped file that cannot be read (I/O error?), "
+			 "or of its memory");
+	else
+		snprintf(why, sizeof why, "KVM could not run the guest: %s", strerror(code));
+	give_up(vcpu, false, why);
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
@@ -349,15 +377,15 @@ static void *vcpu_main(void *arg)
 		atomic_store_explicit(&vcpu->exits, atomic_load_explicit(&vcpu->exits, memory_order_relaxed) + 1,
 				      memory_order_relaxed);
 		if (!result) {
+			vcpu->missed = 0;
 			goes_on = handle_exit(vcpu);
 		} else if (errno == EINTR || errno == EAGAIN) {
 			vcpu->run->immediate_exit = 0;
 			goes_on = wait_until_wanted(vcpu);
+		} else if (errno == EFAULT && bring_page(vcpu)) {
+			goes_on = wait_until_wanted(vcpu);
 		} else {
-			char why[160];
-
-			snprintf(why, sizeof why, "KVM could not run the guest: %s", strerror(errno));
-			give_up(vcpu, false, why);
+			give_up_on_run(vcpu, errno);
 			goes_on = false;
 		}
 	}

@@ -29,6 +29,8 @@ struct vcpu_callbacks {
 	bool (*mmio_accessed)(void *arg, uint64_t address, void *data, unsigned length, bool is_write);
 	/* The same for I/O ports; `length` is 1, 2 or 4. */
 	bool (*port_accessed)(void *arg, uint16_t port, void *data, unsigned length, bool is_write);
+	/* The host had no page where the guest looked. True: it has now. NULL: it never will. */
+	bool (*page_missing)(void *arg);
 	/* A vCPU cannot go on: the guest shut its processor down (triple fault), or KVM gave up. `why` is one line. */
 	void (*vcpu_ended)(void *arg, bool guest_did_it, const char *why);
 };

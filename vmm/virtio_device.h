@@ -64,6 +64,10 @@ struct virtio_device {
 	int call_fd;              /* raises the device's interrupt; made by the transport; -1 before that */
 	uint64_t driver_features; /* valid from activate on */
 	bool active;
+	/* Shared memory region 0 (2.10), guest physical; size 0: none. Set before the device is on a bus. */
+	struct {
+		uint64_t address, size;
+	} shared;
 	pthread_mutex_t lock;
 
 	/* Set by the transport. Interrupts the driver; any thread. */

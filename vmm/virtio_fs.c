@@ -308,6 +308,7 @@ static int start_worker_locked(struct virtio_fs *fs)
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	/* Signals are for other threads; and SIGXFSZ, blocked, leaves EFBIG as the answer to the guest's write. */
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); /* fs_window.h */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int error = pthread_create(&fs->threads[fs->started], &attr, run_worker, fs);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -502,6 +503,13 @@ struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const 
 	return &fs->device;
 }
 
+void virtio_fs_set_window(struct virtio_device *device, struct fs_window *window, uint64_t address)
+{
+	fs_server_set_window(fs_of(device)->server, window);
+	device->shared.address = address;
+	device->shared.size = window->size;
+}
+
 int virtio_fs_add_share(struct virtio_device *device, const char *name, int fd, bool read_only, struct err *err)
 {
 	return fs_shares_add(&fs_of(device)->server->shares, name, fd, read_only, err);
@@ -545,6 +553,9 @@ int virtio_fs_save(struct virtio_device *device, struct fs_saved *out, struct er
 	struct virtio_fs *fs = fs_of(device);
 	struct fs_server *server = fs->server;
 
+	/* It would have to be told where its window is, and that there is nothing in it any more. */
+	if (server->maps)
+		return err_set(err, EOPNOTSUPP, "virtio-fs: the guest has a window for files, which cannot be saved");
 	if (!wait_until_quiet(fs))
 		return err_set(err, EBUSY, "virtio-fs: a request is still under way");
 	if (fs_nodes_count(&server->nodes) != 1 || fs_handles_count(&server->handles) != 0)

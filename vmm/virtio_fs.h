@@ -16,6 +16,7 @@
 
 struct err;
 struct fs_caching;
+struct fs_window;
 struct virtio_device;
 
 enum { VIRTIO_FS_WORKERS_DEFAULT = 4, VIRTIO_FS_WORKERS_MAX = 32 };
@@ -26,6 +27,12 @@ enum { VIRTIO_FS_WORKERS_DEFAULT = 4, VIRTIO_FS_WORKERS_MAX = 32 };
  */
 struct virtio_device *virtio_fs_create(const char *tag, unsigned workers, const struct fs_caching *caching, int proc_fd,
 				       struct err *err);
+
+/*
+ * Gives it a DAX window, which the guest finds at `address`: before it is on a bus. The window stays the caller's and
+ * outlives the device.
+ */
+void virtio_fs_set_window(struct virtio_device *device, struct fs_window *window, uint64_t address);
 
 /* `confine` is what the first thread calls before it serves anything; if that fails, so does the device. */
 int virtio_fs_start(struct virtio_device *device, int (*confine)(struct err *err), struct err *err);

@@ -211,6 +211,7 @@ static void reset(struct virtio_mmio *mmio)
 	device->driver_features = 0;
 	mmio->driver_features = 0;
 	mmio->device_features_select = mmio->driver_features_select = mmio->queue_select = 0;
+	mmio->shared_select = 0;
 	mmio->state = VIRTIO_STATE_RESET;
 	atomic_store(&mmio->status, 0);
 	atomic_store(&mmio->interrupt_status, 0);
@@ -399,15 +400,33 @@ DEFINE_QUEUE_ADDRESS(used)
 
 static void write_shared_memory_select(struct virtio_mmio *mmio, uint32_t value)
 {
-	(void)mmio;
-	(void)value;
+	mmio->shared_select = value;
 }
 
-/* 4.2.2: the length of a shared memory region that does not exist. */
-static uint32_t read_no_shared_memory(struct virtio_mmio *mmio)
+/* 4.2.2: a region that does not exist has length and address -1. */
+static uint64_t shared_value(const struct virtio_mmio *mmio, uint64_t value)
 {
-	(void)mmio;
-	return 0xffffffff;
+	return mmio->shared_select == 0 && mmio->device->shared.size ? value : UINT64_MAX;
+}
+
+static uint32_t read_shared_size_low(struct virtio_mmio *mmio)
+{
+	return (uint32_t)shared_value(mmio, mmio->device->shared.size);
+}
+
+static uint32_t read_shared_size_high(struct virtio_mmio *mmio)
+{
+	return (uint32_t)(shared_value(mmio, mmio->device->shared.size) >> 32);
+}
+
+static uint32_t read_shared_address_low(struct virtio_mmio *mmio)
+{
+	return (uint32_t)shared_value(mmio, mmio->device->shared.address);
+}
+
+static uint32_t read_shared_address_high(struct virtio_mmio *mmio)
+{
+	return (uint32_t)(shared_value(mmio, mmio->device->shared.address) >> 32);
 }
 
 #define IN(state) (1u << VIRTIO_STATE_##state)
@@ -438,10 +457,10 @@ static const struct virtio_register registers[CONFIG_SPACE / 4] = {
 	[0x0a0 / 4] = { "QueueDeviceLow", NULL, write_used_low, IN(NEGOTIATED) },
 	[0x0a4 / 4] = { "QueueDeviceHigh", NULL, write_used_high, IN(NEGOTIATED) },
 	[0x0ac / 4] = { "SHMSel", NULL, write_shared_memory_select, ALWAYS },
-	[0x0b0 / 4] = { "SHMLenLow", read_no_shared_memory, NULL, 0 },
-	[0x0b4 / 4] = { "SHMLenHigh", read_no_shared_memory, NULL, 0 },
-	[0x0b8 / 4] = { "SHMBaseLow", read_no_shared_memory, NULL, 0 },
-	[0x0bc / 4] = { "SHMBaseHigh", read_no_shared_memory, NULL, 0 },
+	[0x0b0 / 4] = { "SHMLenLow", read_shared_size_low, NULL, 0 },
+	[0x0b4 / 4] = { "SHMLenHigh", read_shared_size_high, NULL, 0 },
+	[0x0b8 / 4] = { "SHMBaseLow", read_shared_address_low, NULL, 0 },
+	[0x0bc / 4] = { "SHMBaseHigh", read_shared_address_high, NULL, 0 },
 	[0x0fc / 4] = { "ConfigGeneration", read_generation, NULL, 0 },
 };
 

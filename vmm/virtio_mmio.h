@@ -66,7 +66,7 @@ struct virtio_mmio {
 	struct virtio_mmio_raiser raiser;
 	/* Under device->lock. */
 	enum virtio_state state;
-	uint32_t device_features_select, driver_features_select, queue_select;
+	uint32_t device_features_select, driver_features_select, queue_select, shared_select;
 	uint64_t driver_features; /* as written so far */
 	uint8_t *page;            /* what the driver reads, see virtio_mmio_show; NULL: it asks us */
 	/* Any thread. */

@@ -95,7 +95,9 @@ void virtqueue_reset(struct virtqueue *queue)
 static int add_segment(struct virtqueue *queue, struct virtq_chain *chain, const struct descriptor *desc)
 {
 	unsigned count = chain->readable_count + chain->writable_count;
-	void *host = guest_memory_at(queue->memory, desc->address, desc->length);
+	bool writes = desc->flags & DESC_WRITE;
+	const void *host = writes ? guest_memory_at(queue->memory, desc->address, desc->length)
+				  : guest_memory_readable_at(queue->memory, desc->address, desc->length);
 
 	if (count == VIRTQ_CHAIN_MAX)
 		return refuse(queue, "a chain is too long, or a circle");
@@ -106,7 +108,7 @@ static int add_segment(struct virtqueue *queue, struct virtq_chain *chain, const
 	if (chain->readable_length + chain->writable_length + desc->length >
 	    (queue->bytes_max ? queue->bytes_max : VIRTQ_CHAIN_BYTES_MAX))
 		return refuse(queue, "a chain has too many bytes");
-	if (desc->flags & DESC_WRITE) {
+	if (writes) {
 		chain->writable_count++;
 		chain->writable_length += desc->length;
 	} else {
@@ -115,7 +117,7 @@ static int add_segment(struct virtqueue *queue, struct virtq_chain *chain, const
 		chain->readable_count++;
 		chain->readable_length += desc->length;
 	}
-	chain->segments[count] = (struct iovec){ .iov_base = host, .iov_len = desc->length };
+	chain->segments[count] = (struct iovec){ .iov_base = (void *)(uintptr_t)host, .iov_len = desc->length };
 	return 0;
 }
 

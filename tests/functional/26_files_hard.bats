@@ -192,3 +192,56 @@ for i in range(900): os.close(os.open("%s/f%d" % (sys.argv[1], i), os.O_CREAT | 
 	assert_output written
 	assert_equal "$(cat "$WORK/lower/f")" lower
 }
+
+@test "files of a read-only share are mapped from the host, and survive being truncated there" {
+	local ro=$WORK/disk i
+	truncate -s 200M "$WORK/image"
+	mkfs.ext4 -q "$WORK/image"
+	mkdir "$ro"
+	modprobe loop
+	mount -o loop "$WORK/image" "$ro"
+	head -c 9000000 /dev/urandom >"$ro/large"
+	head -c 300000 /dev/zero | tr '\0' a >"$ro/changed"
+	head -c 6291456 /dev/zero | tr '\0' '\1' >"$ro/racing"
+	share "$ro" /ro ro
+	config '.annotations["io.bulkhead.dax-mib"] = "64"'
+	script 'python3 /scripts/mapped.py /ro /data; echo no >/ro/large'
+	{
+		until [ -e "$DATA/change" ]; do sleep 0.05; done
+		printf bbb | dd of="$ro/changed" conv=notrunc status=none
+		touch "$DATA/changed"
+		until [ -e "$DATA/race" ]; do sleep 0.05; done
+		for i in $(seq 20); do
+			truncate -s $((i * 100000)) "$ro/racing"
+			head -c 6291456 /dev/zero | tr '\0' '\1' >"$ro/racing"
+		done
+		touch "$DATA/raced"
+		until [ -e "$DATA/cut" ]; do sleep 0.05; done
+		truncate -s 5000 "$ro/racing"
+		touch "$DATA/is-cut"
+		until [ -e "$DATA/grow" ]; do sleep 0.05; done
+		head -c 6291456 /dev/zero | tr '\0' '\1' >"$ro/racing"
+		touch "$DATA/has-grown"
+	} &
+	local other=$!
+	run_container
+	touch "$DATA/change" "$DATA/race" "$DATA/cut" "$DATA/grow" # whatever became of the container
+	wait "$other"
+	assert_output "sum $(md5sum "$ro/large" | cut -c1-32)"
+	assert_output 'cached little'
+	assert_output "before b'aaa'"
+	assert_output "after b'bbb'"
+	assert_output 'direct 262144'
+	assert_output "private b'own' b'bbb'"
+	assert_output 'raced True'
+	refute_output 'wrong byte'
+	assert_output 'cut 1 0'
+	assert_output 'grown True {1}'
+	assert_output end
+	assert_output 'Read-only file system'
+	cmp -n 262144 "$ro/changed" "$DATA/direct"
+	config '.annotations["io.bulkhead.dax-mib"] = "20000"'
+	run_container
+	assert_status 1
+	assert_output 'annotation io.bulkhead.dax-mib: must be from 0 to 16384, not 20000'
+}

@@ -11,7 +11,8 @@
  *     fix (1): bit 0: put a handle into the first 8 bytes of the arguments; bit 1: put a node id there;
  *              bit 2: the length in the header is wrong; bits 4..7: which handle or node
  *     length (1), then that many bytes of arguments
- * An input of even size has a guest whose driver does without OPEN where it can.
+ * Nodes 0 to 2 are the root and the shares "s" and "ro"; 13 and 14 the share "map" and a file in it, which may be
+ * mapped into the DAX window. An input of even size has a guest whose driver does without OPEN where it can.
  *
  * Covers: vmm/fs_*.c
  */
@@ -37,6 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct fs_server *server;
 static struct fs_worker worker;
+enum { PIECES = 4 };
+
+static struct fs_window window;
 static int base_fd = -1, share_fd = -1, null_fd = -1;
 static char base[64];
 static struct stat secret;
@@ -89,6 +93,15 @@ static void make_tree(void)
 	mkfifoat(share_fd, "p", 0644);
 }
 
+static void truncate_mapped(void)
+{
+	char path[80];
+
+	snprintf(path, sizeof path, "%s/mapped/m", base);
+	if (truncate(path, 3 << 20))
+		abort();
+}
+
 static void start(void)
 {
 	struct err err = ERR_INIT;
@@ -113,8 +126,18 @@ static void start(void)
 
 	/* The worker takes the thread's working directory: libFuzzer's relative paths need the old one. */
 	server = fs_server_create((struct fs_limits){ .nodes = 64, .handles = 32 }, -1, &err);
+	if (fs_window_create(&window, PIECES * FS_WINDOW_PIECE, &err) || fs_window_catch_faults(&window, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		abort();
+	}
+	if (server)
+		fs_server_set_window(server, &window);
+	mkdirat(base_fd, "mapped", 0755);
+	put_file(base_fd, "mapped/m", "mapped");
+	truncate_mapped();
 	if (!server || fs_shares_add(&server->shares, "s", openat(share_fd, ".", O_PATH | O_CLOEXEC), false, &err) ||
-	    fs_shares_add(&server->shares, "ro", openat(share_fd, ".", O_PATH | O_CLOEXEC), true, &err)) {
+	    fs_shares_add(&server->shares, "ro", openat(share_fd, ".", O_PATH | O_CLOEXEC), true, &err) ||
+	    fs_shares_add(&server->shares, "map", openat(base_fd, "mapped", O_PATH | O_CLOEXEC), true, &err)) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}
@@ -218,7 +241,7 @@ static void begin(bool openless)
 		   { .major = 7, .minor = 41, .flags = UINT32_MAX, .flags2 = UINT32_MAX } };
 	struct {
 		struct fuse_in_header header;
-		char name[3];
+		char name[4];
 	} lookup = { { .len = sizeof lookup.header + 2, .opcode = FUSE_LOOKUP, .nodeid = FS_ROOT_ID }, "s" };
 
 	if (!openless)
@@ -232,6 +255,28 @@ static void begin(bool openless)
 	strcpy(lookup.name, "ro");
 	lookup.header.len++;
 	send((uint8_t *)&lookup, lookup.header.len, 1024);
+	strcpy(lookup.name, "map");
+	lookup.header.len++;
+	send((uint8_t *)&lookup, lookup.header.len, 1024);
+	strcpy(lookup.name, "m");
+	lookup.header.len -= 2;
+	lookup.header.nodeid = nodes[3];
+	send((uint8_t *)&lookup, lookup.header.len, 1024);
+	/* Out of the way of what a sequence finds, which is known by its place. */
+	nodes[13] = nodes[3];
+	nodes[14] = nodes[4];
+	nodes[3] = nodes[4] = 0;
+	nodes_found = 3;
+}
+
+/* Every page of the window can be read, whatever is behind it. */
+static void read_window(void)
+{
+	volatile uint8_t byte;
+
+	for (uint64_t at = 0; at < window.size; at += FS_WINDOW_PIECE / 4)
+		byte = window.host[at];
+	(void)byte;
 }
 
 static void check_outside(void)
@@ -268,7 +313,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += 5 + length;
 		size -= 5 + length;
 	}
+	read_window();
 	fs_server_reset(server);
+	for (unsigned i = 0; i < PIECES; i++)
+		assert(!window.pieces[i].node);
 	assert(fs_nodes_count(&server->nodes) == 1 && fs_handles_count(&server->handles) == 0);
 	check_outside();
 	assert(first_free() == free_before); /* nothing is left open */

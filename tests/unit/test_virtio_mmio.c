@@ -457,13 +457,26 @@ static void test_virtio_mmio_config_space_keeps_its_bounds(void **state)
 	}
 }
 
-static void test_virtio_mmio_has_no_shared_memory(void **state)
+static void test_virtio_mmio_shows_where_shared_memory_is(void **state)
 {
 	struct fixture *f = *state;
 
+	for (unsigned id = 0; id < 2; id++) {
+		set(f, 0xac, id);
+		for (uint32_t offset = 0xb0; offset <= 0xbc; offset += 4)
+			assert_int_equal(get(f, offset), 0xffffffff);
+	}
+	f->counting.device.shared.address = 0x4000200000;
+	f->counting.device.shared.size = 0x140000000;
 	set(f, 0xac, 0);
+	assert_int_equal(get(f, 0xb0), 0x40000000);
+	assert_int_equal(get(f, 0xb4), 1);
+	assert_int_equal(get(f, 0xb8), 0x200000);
+	assert_int_equal(get(f, 0xbc), 0x40);
+	/* There is one region, and its number is 0. */
+	set(f, 0xac, 1);
 	assert_int_equal(get(f, 0xb0), 0xffffffff);
-	assert_int_equal(get(f, 0xb4), 0xffffffff);
+	assert_int_equal(get(f, 0xb8), 0xffffffff);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -482,7 +495,7 @@ int main(void)
 		TEST(test_virtio_mmio_shown_page_is_what_reads_give),
 		TEST(test_virtio_mmio_failure_asks_for_reset_once),
 		TEST(test_virtio_mmio_config_space_keeps_its_bounds),
-		TEST(test_virtio_mmio_has_no_shared_memory),
+		TEST(test_virtio_mmio_shows_where_shared_memory_is),
 	};
 
 	return cmocka_run_group_tests_name("virtio_mmio", tests, NULL, NULL);
