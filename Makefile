@@ -145,7 +145,7 @@ $(B)/hostile-guest: tests/hostile/guest.c common/sandbox_regs.h
 		-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fcf-protection=none -Wl,-Ttext-segment=0x1000000 \
 		-Wl,--build-id=none -Wl,-z,noexecstack $< -o $@
 
-# What the filters allow, for 73_calls.bats.
+# What the filters allow, for 73_jail_calls.bats.
 $(B)/print-rules: tests/calls/print_rules.c $(B)/libruntime.a $(B)/libvmm.a $(B)/libcommon.a
 	$(call say,LD,$@)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) -o $@
 
