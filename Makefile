@@ -139,6 +139,9 @@ $(B)/testinit: tests/functional/testinit.c
 	$(call say,MUSLCC,$@)mkdir -p $(@D) && $(MUSL_CC) -static -no-pie -fno-pie -Os -std=gnu11 -D_GNU_SOURCE -Wall -Wextra \
 		-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu $< -o $@
 
+$(B)/vcpu-time: tests/functional/vcpu_time.c $(B)/libvmm.a $(B)/libcommon.a
+	$(call say,LD,$@)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $^ $(ALL_LDFLAGS) -o $@
+
 # The attacker of 71_hostile.bats: no libc, no kernel, where a kernel would be.
 $(B)/hostile-guest: tests/hostile/guest.c common/sandbox_regs.h
 	$(call say,GUEST,$@)mkdir -p $(@D) && $(CC) -I. -std=gnu11 -O1 $(WARN) -ffreestanding -fno-pie -no-pie -static -nostdlib \
@@ -202,7 +205,7 @@ uninstall:
 deb: all rootfs
 	+$(Q)packaging/build-deb $(B)
 
-SOURCES := $(wildcard common/*.[ch] vmm/*.[ch] oci/*.[ch] runtime/*.[ch] guest-agent/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c)
+SOURCES := $(wildcard common/*.[ch] vmm/*.[ch] oci/*.[ch] runtime/*.[ch] guest-agent/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/functional/vcpu_time.c)
 format:
 	clang-format -i $(SOURCES)
 format-check:
