@@ -65,6 +65,16 @@ struct bulkhead_identity {
 
 #define BULKHEAD_IOC_IDENTITY _IOR('B', 6, struct bulkhead_identity)
 
+/*
+ * /dev/bulkhead-generation, which every container with a /dev of its own has (mode 0444): for programs that have to
+ * know when they are copies. It becomes readable (poll, select, epoll) when the guest has become another one; read(2)
+ * then gives the new generation, 8 bytes, and waits otherwise, or gives EAGAIN. What was there at open counts as seen.
+ * The kernel's own random numbers are others already when it becomes readable.
+ */
+#define BULKHEAD_GENERATION_DEVICE "/dev/bulkhead-generation"
+#define BULKHEAD_GENERATION_MAJOR 10  /* miscellaneous devices */
+#define BULKHEAD_GENERATION_MINOR 243 /* of those for local use */
+
 /* Where virtio-mmio devices are, one a page (vmm/machine.c). */
 #define BULKHEAD_DEVICES_START 0xd0000000ull
 #define BULKHEAD_DEVICES_END 0xd1000000ull

@@ -50,6 +50,12 @@ static const struct {
 	[PROTO_DEVICE_ADD_REPLY] = { "device add reply", 0 },
 	[PROTO_DEVICE_REMOVE] = { "device remove", 64 },
 	[PROTO_DEVICE_REMOVE_REPLY] = { "device remove reply", 0 },
+	[PROTO_SUSPEND] = { "suspend", 2048 },
+	[PROTO_SUSPEND_REPLY] = { "suspend reply", 0 },
+	[PROTO_RELEASE] = { "release", 2048 },
+	[PROTO_RELEASE_REPLY] = { "release reply", 0 },
+	[PROTO_ADOPT] = { "adopt", PROTO_SMALL_MAX },
+	[PROTO_ADOPT_REPLY] = { "adopt reply", 64 },
 };
 
 static void put32(uint8_t *p, uint32_t v)

@@ -99,6 +99,12 @@ enum proto_type {
 	PROTO_DEVICE_ADD_REPLY = 43,    /* Empty, when its driver has probed it */
 	PROTO_DEVICE_REMOVE = 44,       /* DeviceRemoveRequest: its driver is to let go of it */
 	PROTO_DEVICE_REMOVE_REPLY = 45, /* Empty, when it has */
+	PROTO_SUSPEND = 46, /* ContainerRequest: stop its processes, for a checkpoint, until the connection ends */
+	PROTO_SUSPEND_REPLY = 47, /* Empty, when they have stopped and what they wrote is on its way */
+	PROTO_RELEASE = 48,       /* ContainerRequest: let them go on */
+	PROTO_RELEASE_REPLY = 49, /* Empty */
+	PROTO_ADOPT = 50,         /* AdoptRequest: in a copy, instead of CREATE */
+	PROTO_ADOPT_REPLY = 51,   /* ProcessReply */
 	PROTO_TYPE_COUNT
 };
 

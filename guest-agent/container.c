@@ -17,6 +17,7 @@
 #include "guest-agent/namespaces.h"
 #include "guest-agent/process.h"
 #include "guest-agent/reply.h"
+#include "guest-agent/suspend.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -25,8 +26,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
-
-static void settle(struct container *container);
 
 static struct container *find(const struct agent *agent, const char *id)
 {
@@ -37,7 +36,7 @@ static struct container *find(const struct agent *agent, const char *id)
 	return container;
 }
 
-static struct process *first_process(const struct container *container)
+struct process *container_first_process(const struct container *container)
 {
 	struct process *process = container->processes;
 
@@ -74,7 +73,7 @@ struct process *container_find_process(struct agent *agent, const char *id, cons
 }
 
 /* Moves the container's life on. False: refused, and the reply was answered. */
-static bool advance(struct container *container, enum life_event event, struct reply *reply)
+bool container_advance(struct container *container, enum life_event event, struct reply *reply)
 {
 	const char *refusal;
 	struct err err = ERR_INIT;
@@ -110,6 +109,7 @@ static void destroy(struct container *container)
 	close_fd(&container->oom_fd);
 	cgroup_destroy(&container->cgroup);
 	reply_drop(&container->freezes, NULL);
+	reply_drop(&container->suspends, NULL);
 	reply_drop(&container->deletes, NULL);
 	reply_drop(&container->oom_waits, NULL);
 	for (size_t i = 0; i < container->share_count; i++)
@@ -170,7 +170,7 @@ static void look_for_shares(const struct container *container)
 static void cgroup_changed(void *arg, uint32_t events)
 {
 	(void)events;
-	settle(arg);
+	container_settle(arg);
 }
 
 /* Files that do not speak of huge pages change nothing. */
@@ -236,7 +236,7 @@ static int plan_join(struct namespace_plan *plan, const struct agent *agent, con
 		     uint64_t *joined, struct err *err)
 {
 	const struct container *other = find(agent, id);
-	const struct process *first = other ? first_process(other) : NULL;
+	const struct process *first = other ? container_first_process(other) : NULL;
 
 	if (!first || first->pidfd < 0)
 		return err_set(err, ESRCH, "container %.256s, whose namespace is to be joined, is not running", id);
@@ -393,7 +393,7 @@ void container_create(struct agent *agent, agent_CreateRequest *request, struct 
 		container->is_doomed = true;
 		if (!process->pid)
 			process->stage = PROCESS_ENDED; /* there is nothing to reap */
-		settle(container);
+		container_settle(container);
 	}
 }
 
@@ -458,6 +458,7 @@ static void first_process_ended(struct container *container, struct process *pro
 	if (cgroup_kill(&container->cgroup) < 0)
 		log_warn("killing the processes of container %s: %s", container->id, strerror(errno));
 	reply_all_error(&container->freezes, &gone);
+	reply_all_error(&container->suspends, &gone);
 	tell_oom(container); /* its end may be seen before what it died of */
 	reply_all_error(&container->oom_waits, &gone);
 	/* A failed START is answered now, a failed CREATE when nothing of it is left. */
@@ -480,7 +481,7 @@ void container_process_ended(struct process *process)
 	} else if (process_is_forgettable(process)) {
 		forget_process(process);
 	}
-	settle(container);
+	container_settle(container);
 }
 
 void container_reaped(struct agent *agent, int pid, int status)
@@ -509,7 +510,7 @@ static bool all_ended(const struct container *container)
 /* Answers those who asked for its removal, and forgets it. */
 static void finish(struct container *container)
 {
-	struct process *first = first_process(container);
+	struct process *first = container_first_process(container);
 	struct err err = ERR_INIT;
 
 	if (cgroup_remove(&container->cgroup) < 0) {
@@ -531,7 +532,7 @@ static void finish(struct container *container)
 }
 
 /* Something has happened: is what somebody waits for done? May free the container. */
-static void settle(struct container *container)
+void container_settle(struct container *container)
 {
 	struct cgroup_events events;
 
@@ -539,6 +540,8 @@ static void settle(struct container *container)
 		return;
 	if (container->freezes && events.frozen == (container->state == LIFE_PAUSED))
 		reply_all_ok(&container->freezes);
+	if (events.frozen && container->state == LIFE_SUSPENDED)
+		suspend_settled(container);
 	if ((container->is_doomed || container->state == LIFE_DELETING) && !events.populated && all_ended(container))
 		finish(container);
 }
@@ -547,12 +550,12 @@ void container_delete(struct agent *agent, const char *id, struct reply *reply)
 {
 	struct container *container = container_find(agent, id, reply);
 
-	if (!container || !advance(container, LIFE_DELETE, reply))
+	if (!container || !container_advance(container, LIFE_DELETE, reply))
 		return;
 	reply_push(&container->deletes, reply);
 	if (cgroup_kill(&container->cgroup) < 0)
 		log_warn("killing the processes of container %s: %s", id, strerror(errno));
-	settle(container);
+	container_settle(container);
 }
 
 void container_kill_everything(struct agent *agent)
@@ -563,12 +566,17 @@ void container_kill_everything(struct agent *agent)
 
 /* ---- Requests about one that is there ---- */
 
-void container_start(struct agent *agent, const char *id, struct reply *reply)
+void container_start(struct agent *agent, const char *id, int64_t realtime_ns, struct reply *reply)
 {
 	struct container *container = container_find(agent, id, reply);
+	bool is_adopted = container && container->state == LIFE_ADOPTED;
 
-	if (container && advance(container, LIFE_START, reply))
-		process_start(first_process(container), reply);
+	if (!container || !container_advance(container, LIFE_START, reply))
+		return;
+	if (is_adopted)
+		suspend_start(container, realtime_ns, reply);
+	else
+		process_start(container_first_process(container), reply);
 }
 
 /* The cgroup the container's first process is in now, if that is not the container's own but below it. */
@@ -577,7 +585,7 @@ static int open_current_cgroup(const struct container *container)
 	char path[64], text[4096], prefix[CGROUP_NAME_MAX + 8];
 	auto_fd int fd = -1;
 
-	snprintf(path, sizeof path, "/proc/%d/cgroup", first_process(container)->pid);
+	snprintf(path, sizeof path, "/proc/%d/cgroup", container_first_process(container)->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
 	if (n < 0)
@@ -597,7 +605,7 @@ static int open_current_cgroup(const struct container *container)
 static int spawn_exec(struct container *container, struct process *process, const agent_ExecRequest *request,
 		      struct err *err)
 {
-	struct process *first = first_process(container);
+	struct process *first = container_first_process(container);
 	const char *sub = message_text(request->cgroup);
 	auto_fd int cgroup_fd = cgroup_open_sub(&container->cgroup, sub, request->make_cgroup);
 	struct launch launch = {
@@ -644,7 +652,7 @@ void container_exec(struct agent *agent, agent_ExecRequest *request, struct repl
 	struct container *container = container_find(agent, request->container, reply);
 	struct err err = ERR_INIT;
 
-	if (!container || !advance(container, LIFE_EXEC, reply)) {
+	if (!container || !container_advance(container, LIFE_EXEC, reply)) {
 		message_free(agent_ExecRequest_fields, request);
 		return;
 	}
@@ -712,7 +720,7 @@ void container_kill(struct agent *agent, const agent_KillRequest *request, struc
 	if (!process)
 		return;
 	/* What a container without a PID namespace left behind may be killed after its first process has gone. */
-	if (!request->all && !exec[0] && !advance(process->container, LIFE_KILL, reply))
+	if (!request->all && !exec[0] && !container_advance(process->container, LIFE_KILL, reply))
 		return;
 	if (request->all)
 		ret = signal_all(process->container, (int)request->signal);
@@ -737,7 +745,7 @@ void container_freeze(struct agent *agent, const char *id, bool frozen, struct r
 	if (!container)
 		return;
 	enum life_state before = container->state;
-	if (!advance(container, frozen ? LIFE_FREEZE : LIFE_THAW, reply))
+	if (!container_advance(container, frozen ? LIFE_FREEZE : LIFE_THAW, reply))
 		return;
 	if (cgroup_freeze(&container->cgroup, frozen) < 0) {
 		container->state = before;
@@ -749,7 +757,7 @@ void container_freeze(struct agent *agent, const char *id, bool frozen, struct r
 	const struct err overtaken = { .code = ECANCELED, .text = "overtaken by a later pause or resume" };
 	reply_all_error(&container->freezes, &overtaken);
 	reply_push(&container->freezes, reply);
-	settle(container);
+	container_settle(container);
 }
 
 void container_update(struct agent *agent, const agent_UpdateRequest *request, struct reply *reply)
@@ -822,8 +830,10 @@ static void drop_from_process(struct process *process, const struct conn *conn)
 
 void container_connection_closed(struct agent *agent, const struct conn *conn)
 {
+	suspend_connection_closed(agent, conn);
 	for (struct container *container = agent->containers; container; container = container->next) {
 		reply_drop(&container->freezes, conn);
+		reply_drop(&container->suspends, conn);
 		reply_drop(&container->deletes, conn);
 		reply_drop(&container->oom_waits, conn);
 		for (struct process *process = container->processes, *next; process; process = next) {

@@ -41,7 +41,9 @@ struct container {
 	size_t share_count;
 
 	bool is_doomed;        /* its CREATE failed */
+	bool is_copy;          /* in a copy of its VM, not adopted yet: suspend.h */
 	struct reply *freezes; /* until the kernel says it is done */
+	struct reply *suspends;
 	struct reply *deletes;
 	struct reply *oom_waits;
 	int oom_fd; /* memory.events, while somebody asked */
@@ -53,7 +55,7 @@ struct container {
 void container_create(struct agent *agent, agent_CreateRequest *request, struct reply *reply);
 void container_exec(struct agent *agent, agent_ExecRequest *request, struct reply *reply);
 
-void container_start(struct agent *agent, const char *id, struct reply *reply);
+void container_start(struct agent *agent, const char *id, int64_t realtime_ns, struct reply *reply);
 void container_kill(struct agent *agent, const agent_KillRequest *request, struct reply *reply);
 void container_freeze(struct agent *agent, const char *id, bool frozen, struct reply *reply);
 void container_update(struct agent *agent, const agent_UpdateRequest *request, struct reply *reply);
@@ -66,6 +68,11 @@ struct process *container_find_process(struct agent *agent, const char *id, cons
 
 /* The child with this pid was reaped. Not one of ours, but an orphan: nothing happens. */
 void container_reaped(struct agent *agent, int pid, int status);
+
+/* For suspend.c. container_advance: false is refused, and the reply answered. container_settle may free it. */
+struct process *container_first_process(const struct container *container);
+bool container_advance(struct container *container, enum life_event event, struct reply *reply);
+void container_settle(struct container *container);
 
 /* From process.c. */
 int container_process_ready(struct process *process, struct err *err);

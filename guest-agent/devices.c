@@ -2,6 +2,7 @@
 #include "guest-agent/devices.h"
 
 #include "common/auto.h"
+#include "common/bulkhead_uapi.h"
 #include "guest-agent/errtext.h"
 #include "guest-agent/kernel.h"
 #include "guest-agent/paths.h"
@@ -18,8 +19,17 @@
 	}
 
 static const agent_Device default_devices[] = {
-	DEFAULT("/dev/null", 1, 3),   DEFAULT("/dev/zero", 1, 5),    DEFAULT("/dev/full", 1, 7),
-	DEFAULT("/dev/random", 1, 8), DEFAULT("/dev/urandom", 1, 9), DEFAULT("/dev/tty", 5, 0),
+	DEFAULT("/dev/null", 1, 3),
+	DEFAULT("/dev/zero", 1, 5),
+	DEFAULT("/dev/full", 1, 7),
+	DEFAULT("/dev/random", 1, 8),
+	DEFAULT("/dev/urandom", 1, 9),
+	DEFAULT("/dev/tty", 5, 0),
+	/* Ours: tells a program that it is a copy. */
+	{ .path = (char *)BULKHEAD_GENERATION_DEVICE,
+	  .mode = S_IFCHR | 0444,
+	  .major = BULKHEAD_GENERATION_MAJOR,
+	  .minor = BULKHEAD_GENERATION_MINOR },
 };
 
 static const struct {
@@ -90,6 +100,10 @@ static int make_link(const struct rootfs *rootfs, const char *path, const char *
 int devices_make_defaults(const struct rootfs *rootfs, struct err *err)
 {
 	for (size_t i = 0; i < sizeof default_devices / sizeof *default_devices; i++) {
+		/* Of a kernel without our module there is nothing to learn. */
+		if (strcmp(default_devices[i].path, BULKHEAD_GENERATION_DEVICE) == 0 &&
+		    access(BULKHEAD_GENERATION_DEVICE, F_OK) < 0)
+			continue;
 		if (make_device(rootfs, &default_devices[i], err) < 0)
 			return -1;
 	}

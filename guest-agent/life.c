@@ -5,8 +5,8 @@
 
 static const char *const state_names[] = {
 	[LIFE_CREATING] = "creating", [LIFE_CREATED] = "created", [LIFE_STARTING] = "starting",
-	[LIFE_RUNNING] = "running",   [LIFE_PAUSED] = "paused",   [LIFE_STOPPED] = "stopped",
-	[LIFE_DELETING] = "deleting",
+	[LIFE_RUNNING] = "running",   [LIFE_PAUSED] = "paused",   [LIFE_SUSPENDED] = "suspended",
+	[LIFE_ADOPTED] = "adopted",   [LIFE_STOPPED] = "stopped", [LIFE_DELETING] = "deleting",
 };
 static_assert(sizeof state_names / sizeof *state_names == LIFE_STATE_COUNT, "every state has a name");
 
@@ -52,6 +52,7 @@ static const struct cell table[LIFE_STATE_COUNT][LIFE_EVENT_COUNT] = {
 		[LIFE_EXEC] = TO(LIFE_RUNNING),
 		[LIFE_KILL] = TO(LIFE_RUNNING),
 		[LIFE_FREEZE] = TO(LIFE_PAUSED),
+		[LIFE_SUSPEND] = TO(LIFE_SUSPENDED),
 		[LIFE_DELETE] = TO(LIFE_DELETING),
 	},
 	[LIFE_PAUSED] = {
@@ -60,6 +61,21 @@ static const struct cell table[LIFE_STATE_COUNT][LIFE_EVENT_COUNT] = {
 		[LIFE_EXEC] = NO("cannot exec in a paused container"),
 		[LIFE_KILL] = TO(LIFE_PAUSED),
 		[LIFE_THAW] = TO(LIFE_RUNNING),
+		[LIFE_DELETE] = TO(LIFE_DELETING),
+	},
+	[LIFE_SUSPENDED] = {
+		[LIFE_EXIT] = TO(LIFE_STOPPED),
+		[LIFE_EXEC] = NO("cannot exec in a container while it is checkpointed"),
+		[LIFE_KILL] = TO(LIFE_SUSPENDED),
+		[LIFE_DELETE] = TO(LIFE_DELETING),
+		[LIFE_RELEASE] = TO(LIFE_RUNNING),
+		[LIFE_ADOPT] = TO(LIFE_ADOPTED),
+	},
+	[LIFE_ADOPTED] = {
+		[LIFE_START] = TO(LIFE_STARTING),
+		[LIFE_EXIT] = TO(LIFE_STOPPED),
+		[LIFE_EXEC] = NO("cannot exec in a container that is being restored"),
+		[LIFE_KILL] = TO(LIFE_ADOPTED),
 		[LIFE_DELETE] = TO(LIFE_DELETING),
 	},
 	[LIFE_STOPPED] = {
@@ -89,6 +105,9 @@ static const char *const refusals[] = {
 	[LIFE_FREEZE] = "container not running",
 	[LIFE_THAW] = "container not paused",
 	[LIFE_DELETE] = "container cannot be deleted now",
+	[LIFE_SUSPEND] = "container not running",
+	[LIFE_RELEASE] = "container is not being checkpointed",
+	[LIFE_ADOPT] = "this virtual machine is no copy that waits for its container",
 };
 static_assert(sizeof refusals / sizeof *refusals == LIFE_EVENT_COUNT, "every event has a refusal");
 

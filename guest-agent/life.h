@@ -9,6 +9,8 @@
  *                                    ▼
  *                                 STOPPED          delete, from any state: DELETING, and then it is forgotten
  *
+ *     RUNNING ◄── suspend/release ──► SUSPENDED ── adopt, in a copy of the VM ──► ADOPTED ── start ──► STARTING
+ *
  * (OCI runtime specification, "State" and "Lifecycle"; CREATING, STARTING and DELETING last as long as one request.)
  * An event that is not in the table is refused, in words that engines know from runc.
  */
@@ -23,6 +25,8 @@ enum life_state {
 	LIFE_STARTING,
 	LIFE_RUNNING,
 	LIFE_PAUSED,
+	LIFE_SUSPENDED, /* stopped, as long as a checkpoint takes */
+	LIFE_ADOPTED,   /* in a copy: stopped, until it is started */
 	LIFE_STOPPED,
 	LIFE_DELETING,
 	LIFE_STATE_COUNT
@@ -38,6 +42,9 @@ enum life_event {
 	LIFE_FREEZE,
 	LIFE_THAW,
 	LIFE_DELETE,
+	LIFE_SUSPEND,
+	LIFE_RELEASE,
+	LIFE_ADOPT,
 	LIFE_EVENT_COUNT
 };
 

@@ -4,6 +4,7 @@
 #include "common/auto.h"
 #include "common/bulkhead_uapi.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "common/netlink.h"
 #include "guest-agent/agent.h"
 #include "guest-agent/errtext.h"
@@ -168,12 +169,30 @@ static int apply_all(int fd, int index, const agent_NetAddRequest *net, bool add
 	return 0;
 }
 
+static void note_place(struct agent *agent, uint64_t address)
+{
+	for (unsigned i = 0; i < AGENT_NETS_MAX; i++) {
+		if (!agent->nets[i]) {
+			agent->nets[i] = address;
+			return;
+		}
+	}
+}
+
+static void forget_place(struct agent *agent, uint64_t address)
+{
+	for (unsigned i = 0; i < AGENT_NETS_MAX; i++)
+		if (agent->nets[i] == address)
+			agent->nets[i] = 0;
+}
+
 static int add_device(struct agent *agent, const agent_NetAddRequest *request, struct err *err)
 {
 	struct bulkhead_device_place place = { .address = request->address, .irq = request->irq };
 
 	if (ioctl(agent->sandbox_fd, BULKHEAD_IOC_ADD_DEVICE, &place) < 0)
 		return errtext_set(err, "network interface %.16s: telling the kernel of it", request->name);
+	note_place(agent, request->address);
 	return 0;
 }
 
@@ -200,11 +219,23 @@ int net_add(struct agent *agent, const agent_NetAddRequest *request, struct err 
 	return apply_all(fd, index, request, false, err);
 }
 
+void net_forget_all(struct agent *agent)
+{
+	for (unsigned i = 0; i < AGENT_NETS_MAX; i++) {
+		struct bulkhead_device_place place = { .address = agent->nets[i] };
+
+		if (place.address && ioctl(agent->sandbox_fd, BULKHEAD_IOC_REMOVE_DEVICE, &place) < 0)
+			log_warn("removing a network interface of an earlier life: %s", strerror(errno));
+		agent->nets[i] = 0;
+	}
+}
+
 int net_remove(struct agent *agent, const agent_NetRemoveRequest *request, struct err *err)
 {
 	struct bulkhead_device_place place = { .address = request->address };
 
 	if (ioctl(agent->sandbox_fd, BULKHEAD_IOC_REMOVE_DEVICE, &place) < 0)
 		return errtext_set(err, "removing a network interface");
+	forget_place(agent, request->address);
 	return 0;
 }

@@ -16,4 +16,7 @@ struct err;
 int net_add(struct agent *agent, const agent_NetAddRequest *request, struct err *err);
 int net_remove(struct agent *agent, const agent_NetRemoveRequest *request, struct err *err);
 
+/* In a copy of the VM: its interfaces lead nowhere, and those that it is to have come by net_add. */
+void net_forget_all(struct agent *agent);
+
 #endif

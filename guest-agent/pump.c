@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -21,6 +22,7 @@ struct pump {
 	struct ring *ring;
 	bool source_ended;
 	bool draining;
+	bool suspended;
 	size_t drain_left; /* while draining: bytes still to be read */
 	pump_ended *ended;
 	void *arg;
@@ -83,6 +85,8 @@ static void step(struct pump *pump)
 {
 	bool going = true;
 
+	if (pump->suspended)
+		return;
 	do {
 		if (can_read(pump))
 			read_some(pump);
@@ -144,6 +148,54 @@ void pump_destroy(struct pump *pump)
 	close_fd(&pump->sink);
 	ring_destroy(pump->ring);
 	free(pump);
+}
+
+bool pump_settle(struct pump *pump)
+{
+	struct pollfd source = { .fd = pump->source, .events = POLLIN }, sink = { .fd = pump->sink, .events = POLLOUT };
+
+	if (!(can_read(pump) && poll(&source, 1, 0) > 0) && !(ring_used(pump->ring) && poll(&sink, 1, 0) > 0))
+		return false;
+	step(pump);
+	return true;
+}
+
+void pump_suspend(struct pump *pump)
+{
+	pump->suspended = true;
+	want(pump, &pump->source_watch, false, -1, 0, NULL);
+	want(pump, &pump->sink_watch, false, -1, 0, NULL);
+}
+
+void pump_resume(struct pump *pump)
+{
+	if (!pump->suspended)
+		return;
+	pump->suspended = false;
+	step(pump);
+}
+
+static void replace(int *fd, int with)
+{
+	close_fd(fd);
+	*fd = with;
+	(void)fcntl(with, F_SETFL, O_NONBLOCK);
+}
+
+void pump_set_source(struct pump *pump, int fd)
+{
+	replace(&pump->source, fd);
+	pump->source_ended = false;
+}
+
+void pump_set_sink(struct pump *pump, int fd)
+{
+	replace(&pump->sink, fd);
+}
+
+int pump_sink(const struct pump *pump)
+{
+	return pump->sink;
 }
 
 void pump_drain(struct pump *pump, size_t hidden)

@@ -9,6 +9,7 @@
 #ifndef BULKHEAD_AGENT_PUMP_H
 #define BULKHEAD_AGENT_PUMP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct loop;
@@ -23,6 +24,18 @@ typedef void pump_ended(void *arg);
  */
 struct pump *pump_create(struct loop *loop, int source, int sink, pump_ended *ended, void *arg);
 void pump_destroy(struct pump *pump); /* NULL is fine */
+
+/*
+ * For a checkpoint. pump_settle moves what can be moved now, and may end the pump. A suspended one does nothing,
+ * whatever happens to its descriptors, and keeps what it holds; either of them can be replaced then (the old one is
+ * closed).
+ */
+bool pump_settle(struct pump *pump); /* true: there was something to do, and there may be more */
+void pump_suspend(struct pump *pump);
+void pump_resume(struct pump *pump); /* may end it */
+void pump_set_source(struct pump *pump, int fd);
+void pump_set_sink(struct pump *pump, int fd);
+int pump_sink(const struct pump *pump);
 
 /*
  * The process whose bytes these are has ended: what is in the source now is the rest; some other process may hold the

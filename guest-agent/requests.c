@@ -18,6 +18,7 @@
 #include "guest-agent/requests_check.h"
 #include "guest-agent/resolver.h"
 #include "guest-agent/stdio.h"
+#include "guest-agent/suspend.h"
 
 #include <errno.h>
 
@@ -61,7 +62,7 @@ static void handle_start(struct agent *agent, void **message, struct reply *repl
 {
 	const agent_ContainerRequest *request = *message;
 
-	container_start(agent, request->container, reply);
+	container_start(agent, request->container, request->realtime_ns, reply);
 }
 
 static void handle_wait(struct agent *agent, void **message, struct reply *reply)
@@ -187,6 +188,25 @@ static void handle_resolver(struct agent *agent, void **message, struct reply *r
 		reply_ok(reply);
 }
 
+static void handle_suspend(struct agent *agent, void **message, struct reply *reply)
+{
+	const agent_ContainerRequest *request = *message;
+
+	suspend_container(agent, request->container, reply);
+}
+
+static void handle_release(struct agent *agent, void **message, struct reply *reply)
+{
+	const agent_ContainerRequest *request = *message;
+
+	suspend_release(agent, request->container, reply);
+}
+
+static void handle_adopt(struct agent *agent, void **message, struct reply *reply)
+{
+	suspend_adopt(agent, *message, reply);
+}
+
 static void handle_shutdown(struct agent *agent, void **message, struct reply *reply)
 {
 	(void)message;
@@ -250,6 +270,9 @@ static const struct {
 	[PROTO_RESOLVER] = { handle_resolver, CONN_CONTROL },
 	[PROTO_DEVICE_ADD] = { handle_device_add, CONN_CONTROL },
 	[PROTO_DEVICE_REMOVE] = { handle_device_remove, CONN_CONTROL },
+	[PROTO_SUSPEND] = { handle_suspend, CONN_CONTROL },
+	[PROTO_RELEASE] = { handle_release, CONN_CONTROL },
+	[PROTO_ADOPT] = { handle_adopt, CONN_CONTROL },
 };
 
 /* 0 if a request of this type may come on this connection now. */

@@ -338,6 +338,15 @@ static int check_forward(void *message, struct err *err)
 	return 0;
 }
 
+static int check_adopt(void *message, struct err *err)
+{
+	agent_AdoptRequest *request = message;
+
+	if (check_files(request->cgroup_files, request->cgroup_files_count, "cgroup file", err) < 0)
+		return -1;
+	return check_id(&request->id, "container id", err);
+}
+
 static int check_nothing(void *message, struct err *err)
 {
 	(void)message;
@@ -370,6 +379,9 @@ static const struct {
 	[PROTO_FORWARD] = { agent_ForwardRequest_fields, sizeof(agent_ForwardRequest), check_forward },
 	[PROTO_DEVICE_ADD] = { agent_DeviceAddRequest_fields, sizeof(agent_DeviceAddRequest), check_nothing },
 	[PROTO_DEVICE_REMOVE] = { agent_DeviceRemoveRequest_fields, sizeof(agent_DeviceRemoveRequest), check_nothing },
+	[PROTO_SUSPEND] = { agent_ContainerRequest_fields, sizeof(agent_ContainerRequest), check_container_request },
+	[PROTO_RELEASE] = { agent_ContainerRequest_fields, sizeof(agent_ContainerRequest), check_container_request },
+	[PROTO_ADOPT] = { agent_AdoptRequest_fields, sizeof(agent_AdoptRequest), check_adopt },
 	[PROTO_OOM_WAIT] = { agent_ContainerRequest_fields, sizeof(agent_ContainerRequest), check_container_request },
 };
 

@@ -10,10 +10,13 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 
 enum {
 	/* More than a pty holds between its two sides (kernel: 64 KiB of buffers and the line discipline's 4). */
 	TERMINAL_HOLDS_AT_MOST = 128 << 10,
+	SETTLE_ROUNDS = 64, /* of a pipe, which holds as much as one round takes */
+	SENT_MS_MAX = 100,
 };
 
 struct stream {
@@ -22,6 +25,7 @@ struct stream {
 	int fd;            /* the agent's end, -1 once a pump owns it (of a terminal: a copy stays for its size) */
 	bool takes, gives; /* from the host, to the host; both: a terminal, a socket */
 	bool attached;
+	bool detached;      /* its pumps wait for another connection */
 	struct pump *pump;  /* a pipe's only one; of both ways the output */
 	struct pump *input; /* of both ways the input */
 };
@@ -71,6 +75,15 @@ void stdio_destroy(struct stdio *io)
 	notify_destroy(io->notify);
 	close_fd(&io->slave);
 	free(io);
+}
+
+/* Either may end its pump, and with it the stream. */
+static void resume_stream(struct stream *stream)
+{
+	if (stream->input)
+		pump_resume(stream->input);
+	if (stream->pump)
+		pump_resume(stream->pump);
 }
 
 /* A socket pair for both ways. ends[0] becomes the process's. */
@@ -184,6 +197,25 @@ static void input_ended(void *arg)
 	shutdown(stream->fd, SHUT_WR);
 }
 
+/* The pumps go on with what they hold, over this connection. */
+static void attach_again(struct stream *stream, int connection)
+{
+	auto_fd int conn = connection;
+
+	stream->detached = false;
+	if (stream->input || (stream->takes && !stream->gives)) {
+		struct pump *input = stream->input ? stream->input : stream->pump;
+		int copy = fcntl(conn, F_DUPFD_CLOEXEC, 0);
+
+		if (copy < 0)
+			return close_stream(stream);
+		pump_set_source(input, copy);
+	}
+	if (stream->gives && stream->pump)
+		pump_set_sink(stream->pump, take_fd(&conn));
+	resume_stream(stream);
+}
+
 static void attach_both_ways(struct stream *stream, int connection)
 {
 	struct stdio *io = stream->io;
@@ -214,11 +246,13 @@ void stdio_attach(struct stdio *io, unsigned index, int connection)
 	struct stream *stream = &io->streams[index];
 
 	stream->attached = true;
-	if (stream->fd < 0) { /* input of a process that has ended */
+	if (stream->fd < 0 && !stream->detached) { /* input of a process that has ended */
 		close_fd(&connection);
 		return;
 	}
-	if (stream->takes && stream->gives) {
+	if (stream->detached) {
+		attach_again(stream, connection);
+	} else if (stream->takes && stream->gives) {
 		attach_both_ways(stream, connection);
 	} else {
 		int fd = take_fd(&stream->fd);
@@ -247,6 +281,7 @@ int stdio_resize(struct stdio *io, unsigned rows, unsigned columns, struct err *
 
 void stdio_process_ended(struct stdio *io)
 {
+	stdio_resume(io); /* killed while it was suspended */
 	io->process_ended = true;
 	if (io->notify)
 		notify_finish(io->notify);
@@ -256,6 +291,57 @@ void stdio_process_ended(struct stdio *io)
 			close_stream(&io->streams[i]);
 		else if (io->streams[i].pump)
 			drain(&io->streams[i]);
+	}
+}
+
+/* Bytes that the guest's kernel has still to hand over belong to this life, and a copy would never send them. */
+static void await_sent(const struct stream *stream)
+{
+#ifdef AGENT_TEST
+	(void)stream;
+#else
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	int unsent;
+
+	for (unsigned i = 0; i < SENT_MS_MAX; i++) {
+		if (ioctl(pump_sink(stream->pump), TIOCOUTQ, &unsent) < 0 || unsent == 0)
+			return;
+		nanosleep(&moment, NULL);
+	}
+#endif
+}
+
+void stdio_suspend(struct stdio *io)
+{
+	for (unsigned i = 0; i < io->count; i++) {
+		struct stream *stream = &io->streams[i];
+
+		for (unsigned round = 0; stream->gives && stream->pump && round < SETTLE_ROUNDS; round++)
+			if (!pump_settle(stream->pump))
+				break;
+		if (stream->gives && stream->pump)
+			await_sent(stream);
+		if (stream->input)
+			pump_suspend(stream->input);
+		if (stream->pump)
+			pump_suspend(stream->pump);
+	}
+}
+
+void stdio_resume(struct stdio *io)
+{
+	for (unsigned i = 0; i < io->count; i++)
+		if (!io->streams[i].detached)
+			resume_stream(&io->streams[i]);
+}
+
+void stdio_detach(struct stdio *io)
+{
+	for (unsigned i = 0; i < io->count; i++) {
+		struct stream *stream = &io->streams[i];
+
+		stream->detached = stream->pump || stream->input;
+		stream->attached = false; /* one that is closed already closes the next connection, too */
 	}
 }
 

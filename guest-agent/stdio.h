@@ -58,6 +58,16 @@ int stdio_resize(struct stdio *io, unsigned rows, unsigned columns, struct err *
 /* The process has ended: deliver what is left, then close the connections. */
 void stdio_process_ended(struct stdio *io);
 
+/*
+ * For a checkpoint: what the process, which does not run, has written so far is sent, and then nothing moves until
+ * stdio_resume. Waits a moment if need be.
+ */
+void stdio_suspend(struct stdio *io);
+void stdio_resume(struct stdio *io);
+
+/* In a copy: the connections are another life's. What they were attached to waits for others. */
+void stdio_detach(struct stdio *io);
+
 /* True while bytes are being delivered. */
 bool stdio_is_busy(const struct stdio *io);
 

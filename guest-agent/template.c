@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest-agent/template.h"
 
-#include "common/auto.h"
 #include "common/bulkhead_uapi.h"
 #include "common/err.h"
 #include "guest-agent/agent.h"
 #include "guest-agent/boot.h"
 #include "guest-agent/cgroup.h"
 #include "guest-agent/device_filter.h"
+#include "guest-agent/identity.h"
 
-#include <fcntl.h>
 #include <linux/bpf.h>
-#include <linux/random.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 bool template_is_wanted(void)
 {
@@ -66,38 +62,8 @@ int template_prepare(struct agent *agent, struct err *err)
 	return 0;
 }
 
-/* What the kernel's generator was seeded with before is known to every copy; from here on it is this one's alone. */
-static int reseed(const struct bulkhead_identity *identity, struct err *err)
+int template_begin_again(struct agent *agent, struct err *err)
 {
-	_Alignas(struct rand_pool_info) unsigned char bytes[sizeof(struct rand_pool_info) + sizeof identity->entropy];
-	struct rand_pool_info *pool = (void *)bytes;
-	auto_fd int fd = open("/dev/random", O_RDWR | O_CLOEXEC);
-	int result = 0;
-
-	pool->entropy_count = 8 * (int)sizeof identity->entropy;
-	pool->buf_size = (int)sizeof identity->entropy;
-	memcpy(pool->buf, identity->entropy, sizeof identity->entropy);
-	if (fd < 0 || ioctl(fd, RNDADDENTROPY, pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
-		result = err_set_errno(err, "giving the guest entropy of its own");
-	explicit_bzero(bytes, sizeof bytes);
-	return result;
-}
-
-int template_begin_again(const struct agent *agent, struct err *err)
-{
-	struct bulkhead_identity identity;
-	struct timespec now;
-	int result;
-
-	if (ioctl(agent->sandbox_fd, BULKHEAD_IOC_IDENTITY, &identity) < 0)
-		return err_set_errno(err, "asking which guest this is");
-	if (!identity.generation)
-		return 0; /* saving failed, and this is still the one that booted */
-	now = (struct timespec){ .tv_sec = (time_t)(identity.realtime_ns / 1000000000),
-				 .tv_nsec = (long)(identity.realtime_ns % 1000000000) };
-	result = reseed(&identity, err);
-	explicit_bzero(&identity, sizeof identity);
-	if (result == 0 && clock_settime(CLOCK_REALTIME, &now) < 0)
-		result = err_set_errno(err, "setting the clock");
-	return result;
+	/* If saving failed, this is still the one that booted. */
+	return identity_renew(agent, err) < 0 ? -1 : 0;
 }

@@ -20,6 +20,6 @@ bool template_is_wanted(void);
 int template_prepare(struct agent *agent, struct err *err);
 
 /* After it: entropy and time of its own. */
-int template_begin_again(const struct agent *agent, struct err *err);
+int template_begin_again(struct agent *agent, struct err *err);
 
 #endif

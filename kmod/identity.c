@@ -15,6 +15,7 @@
 #include <linux/unaligned.h>
 
 #include "bulkhead_uapi.h"
+#include "generation.h"
 #include "identity.h"
 #include "sandbox.h"
 #include "sandbox_regs.h"
@@ -36,6 +37,7 @@ void identity_take(struct bulkhead_identity *out)
 	mutex_unlock(&lock);
 	if (out->generation)
 		add_device_randomness(out, sizeof(*out));
+	generation_set(out->generation);
 }
 
 int identity_init(void)

@@ -8,6 +8,7 @@
 #include <linux/module.h>
 
 #include "chardev.h"
+#include "generation.h"
 #include "handover.h"
 #include "hotplug.h"
 #include "identity.h"
@@ -28,11 +29,16 @@ static int __init bulkhead_guest_init(void)
 	ret = identity_init();
 	if (ret)
 		goto err_handover;
-	ret = chardev_init();
+	ret = generation_init();
 	if (ret)
 		goto err_identity;
+	ret = chardev_init();
+	if (ret)
+		goto err_generation;
 	return 0;
 
+err_generation:
+	generation_exit();
 err_identity:
 	identity_exit();
 err_handover:
@@ -46,6 +52,7 @@ err_sandbox:
 static void __exit bulkhead_guest_exit(void)
 {
 	chardev_exit();
+	generation_exit();
 	hotplug_exit();
 	identity_exit();
 	handover_exit();

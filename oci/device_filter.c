@@ -14,6 +14,7 @@
 #include "oci/alloc.h"
 
 #include "common/auto.h"
+#include "common/bulkhead_uapi.h"
 #include "common/err.h"
 
 #include <assert.h>
@@ -108,7 +109,8 @@ static void emit_rule(struct program *p, const struct oci_device_rule *rule)
 
 /* They come after the container's rules, as with runc: no rule can take the default devices away. */
 static const struct oci_device_rule defaults[] = {
-	DEFAULT('c', -1, -1, OCI_DEVICE_MKNOD), DEFAULT('b', -1, -1, OCI_DEVICE_MKNOD),
+	DEFAULT('c', -1, -1, OCI_DEVICE_MKNOD),
+	DEFAULT('b', -1, -1, OCI_DEVICE_MKNOD),
 	DEFAULT('c', 1, 3, ACCESS_ALL),    /* null */
 	DEFAULT('c', 1, 5, ACCESS_ALL),    /* zero */
 	DEFAULT('c', 1, 7, ACCESS_ALL),    /* full */
@@ -118,6 +120,7 @@ static const struct oci_device_rule defaults[] = {
 	DEFAULT('c', 5, 2, ACCESS_ALL),    /* ptmx */
 	DEFAULT('c', 136, -1, ACCESS_ALL), /* pts */
 	DEFAULT('c', 10, 200, ACCESS_ALL), /* net/tun */
+	DEFAULT('c', BULKHEAD_GENERATION_MAJOR, BULKHEAD_GENERATION_MINOR, OCI_DEVICE_READ),
 };
 
 int oci_device_filter(const struct oci_device_rules *rules, struct bpf_insn **out, size_t *count, struct err *err)

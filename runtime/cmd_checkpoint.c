@@ -1,17 +1,114 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_checkpoint.c - not there yet. Engines ask for --help to find out, so that is refused as well. */
+/* cmd_checkpoint.c - a running container into an image, from which `restore` lets it go on. */
+#include "runtime/checkpoint.h"
+#include "runtime/checkpoint_image.h"
 #include "runtime/command.h"
+#include "runtime/container.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include <errno.h>
+
+struct checkpoint_options {
+	const char *image_path, *work_path, *parent_path, *page_server;
+	bool leave_running, pre_dump, lazy_pages, ignored;
+};
+
+#define AT(member) offsetof(struct checkpoint_options, member)
+#define MEANINGLESS "accepted, means nothing in a VM"
+
+/* As runc has them, since engines pass them on. */
+static const struct option options[] = {
+	{ "image-path", 0, OPTION_TEXT, AT(image_path), "DIR", "where the image goes (default: checkpoint)" },
+	{ "leave-running", 0, OPTION_FLAG, AT(leave_running), NULL, "do not end the container" },
+	{ "work-path", 0, OPTION_TEXT, AT(work_path), "DIR", MEANINGLESS },
+	{ "tcp-established", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
+	{ "tcp-skip-in-flight", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
+	{ "ext-unix-sk", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
+	{ "shell-job", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
+	{ "file-locks", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
+	{ "link-remap", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
+	{ "auto-dedup", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
+	{ "manage-cgroups-mode", 0, OPTION_IGNORED, 0, "MODE", MEANINGLESS },
+	{ "empty-ns", 0, OPTION_IGNORED, 0, "KIND", MEANINGLESS },
+	{ "status-fd", 0, OPTION_IGNORED, 0, "N", MEANINGLESS },
+	{ "parent-path", 0, OPTION_TEXT, AT(parent_path), "DIR", "refused: an image is whole" },
+	{ "pre-dump", 0, OPTION_FLAG, AT(pre_dump), NULL, "refused: an image is whole" },
+	{ "lazy-pages", 0, OPTION_FLAG, AT(lazy_pages), NULL, "refused: memory is mapped from the image" },
+	{ "page-server", 0, OPTION_TEXT, AT(page_server), "ADDRESS", "refused: an image is a directory" },
+	OPTION_END,
+};
+
+static int check(const struct checkpoint_options *given, struct err *err)
+{
+	const char *refused = given->pre_dump      ? "--pre-dump"
+			      : given->parent_path ? "--parent-path"
+			      : given->lazy_pages  ? "--lazy-pages"
+			      : given->page_server ? "--page-server"
+						   : NULL;
+
+	return refused ? err_set(err, ENOTSUP, "%s is not supported: a checkpoint is one whole image", refused) : 0;
+}
+
+/* The container ends only when its image is safe. */
+static int save(const struct checkpoint_options *given, struct container *container, struct checkpoint_image *image,
+		struct checkpoint *checkpoint, struct err *err)
+{
+	struct checkpointing work;
+	int result = checkpoint_take(&work, container, checkpoint, err);
+
+	if (result == 0 && given->leave_running)
+		checkpoint_release(&work);
+	if (result == 0)
+		result = checkpoint_image_commit(image, checkpoint, container, err);
+	if (result == 0 && !given->leave_running)
+		return checkpoint_stop(&work, err);
+	if (!given->leave_running || result < 0)
+		checkpoint_release(&work);
+	return result;
+}
+
+static int checkpoint_container(const struct checkpoint_options *given, struct container *container, struct err *err)
+{
+	const char *path = given->image_path ? given->image_path : "checkpoint";
+	struct checkpoint_image image = { .dirfd = -1 };
+	struct checkpoint checkpoint;
+
+	checkpoint_init(&checkpoint);
+	int result = checkpoint_image_create(&image, path, &checkpoint, err);
+	if (result == 0)
+		result = save(given, container, &image, &checkpoint, err);
+	checkpoint_image_close(&image);
+	checkpoint_close(&checkpoint);
+	return result < 0 ? err_wrap(err, "cannot checkpoint container %s", container->id) : 0;
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	const struct checkpoint_options *given = invocation->options;
+	struct container container;
+
+	if (check(given, err) < 0)
+		return -1;
+	int result =
+		container_open_for(&container, invocation->globals, invocation->operands[0], LIFECYCLE_CHECKPOINT, err);
+	if (result == 0)
+		result = checkpoint_container(given, &container, err);
+	/* As runc does it: what has become an image is no container any more. */
+	if (result == 0 && !given->leave_running)
+		result = container_destroy(&container, err);
+	container_close(&container);
+	return result;
+}
 
 const struct command cmd_checkpoint = {
 	.name = "checkpoint",
 	.operands = "ID",
-	.summary = "not supported yet",
-	.refusal = "checkpoint is not supported yet",
-};
-
-const struct command cmd_restore = {
-	.name = "restore",
-	.operands = "ID",
-	.summary = "not supported yet",
-	.refusal = "restore is not supported yet",
+	.summary = "save a running container to an image",
+	.run = run,
+	.options = options,
+	.options_size = sizeof(struct checkpoint_options),
+	.operands_min = 1,
+	.operands_max = 1,
 };

@@ -43,11 +43,10 @@ struct command {
 	bool stops_at_operand;          /* what follows the first operand is the container's */
 	bool stateless;                 /* has to do with no container: works where there is no place for one */
 	int failure_status;             /* 0: 1 */
-	const char *refusal;            /* not there yet: all it does, --help included, is to say so */
 };
 
 extern const struct command cmd_check, cmd_checkpoint, cmd_create, cmd_debug, cmd_delete, cmd_do, cmd_events, cmd_exec,
-	cmd_features, cmd_kill, cmd_list, cmd_metrics, cmd_pause, cmd_ps, cmd_restore, cmd_resume, cmd_run, cmd_spec,
-	cmd_start, cmd_state, cmd_template, cmd_update;
+	cmd_features, cmd_fork, cmd_kill, cmd_list, cmd_metrics, cmd_pause, cmd_ps, cmd_restore, cmd_resume, cmd_run,
+	cmd_spec, cmd_start, cmd_state, cmd_template, cmd_update;
 
 #endif

@@ -95,7 +95,7 @@ char *container_state_text(const struct container *container, enum oci_status st
 	return oci_state_text(&state, indented);
 }
 
-int container_load_config(const struct container *container, struct oci_config **config, struct err *err)
+int container_load_config_text(const struct container *container, char **out, struct err *err)
 {
 	auto_fd int fd = openat(container->dirfd, STATEDIR_CONFIG, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -115,7 +115,18 @@ int container_load_config(const struct container *container, struct oci_config *
 			return err_set_errno(err, "container \"%s\": its configuration", container->id);
 		used += (size_t)n;
 	}
-	return oci_config_parse(container->store->bundle, text, used, config, err);
+	text[used] = '\0';
+	*out = take_ptr(&text);
+	return 0;
+}
+
+int container_load_config(const struct container *container, struct oci_config **config, struct err *err)
+{
+	auto_free char *text = NULL;
+
+	if (container_load_config_text(container, &text, err) < 0)
+		return -1;
+	return oci_config_parse(container->store->bundle, text, strlen(text), config, err);
 }
 
 int container_open_process(pid_t pid, uint64_t start)
@@ -181,6 +192,14 @@ void container_stop(struct container *container)
 		log_debug("container %s: not stopped by its guest: %s", container->id, err.text);
 	}
 	kill_processes(container);
+}
+
+void container_await_end(struct container *container)
+{
+	auto_fd int proxy = container_open_process(container->store->pid, container->store->pid_start);
+
+	if (proxy >= 0 && !wait_end(proxy, END_TIMEOUT_MS))
+		kill_processes(container);
 }
 
 /* A namespace that the engine made outlives us, and is left as it was. */

@@ -40,7 +40,8 @@ int container_save(struct container *container, struct err *err);
 /* The state document, malloc'ed. `status` is what it says; NULL when out of memory. */
 char *container_state_text(const struct container *container, enum oci_status status, bool indented);
 
-/* The configuration it was created with. */
+/* The configuration it was created with, as text (malloc'ed) and read. */
+int container_load_config_text(const struct container *container, char **text, struct err *err);
 int container_load_config(const struct container *container, struct oci_config **config, struct err *err);
 
 /* An fd of the process if it is the one that was recorded, else -1. */
@@ -57,5 +58,8 @@ int container_destroy(struct container *container, struct err *err);
  * if that takes too long.
  */
 void container_stop(struct container *container);
+
+/* Its process has been told to end: waits, kills the VM if that takes too long. */
+void container_await_end(struct container *container);
 
 #endif

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-enum { CONTROL_TIMEOUT_S = 30, FDS_MAX = CONTROL_FDS_MAX };
+enum { CONTROL_TIMEOUT_S = 30, CHECKPOINT_TIMEOUT_S = 1800, FDS_MAX = CONTROL_FDS_MAX };
 
 int control_send(int socket, const struct vmm_control_request *request, const int fds[FDS_MAX])
 {
@@ -58,7 +58,8 @@ int control_receive(int socket, int flags, struct vmm_control_reply *reply)
 static int exchange(int dirfd, const struct vmm_control_request *request, const int fds[FDS_MAX],
 		    struct vmm_control_reply *reply, struct err *err)
 {
-	struct timeval limit = { .tv_sec = CONTROL_TIMEOUT_S };
+	struct timeval limit = { .tv_sec = request->op == VMM_CONTROL_CHECKPOINT ? CHECKPOINT_TIMEOUT_S
+										 : CONTROL_TIMEOUT_S };
 	auto_fd int fd = vm_socket_connect(dirfd, VM_SOCKET_CONTROL, SOCK_SEQPACKET, err);
 
 	if (fd < 0)
@@ -178,4 +179,12 @@ bool control_has_net(int dirfd, int index)
 	struct err err = ERR_INIT;
 
 	return exchange(dirfd, &request, (const int[FDS_MAX]){ -1, -1 }, &reply, &err) == 0;
+}
+
+int control_checkpoint(int dirfd, int memory_fd, int state_fd, struct err *err)
+{
+	const struct vmm_control_request request = { .op = VMM_CONTROL_CHECKPOINT };
+	struct vmm_control_reply reply;
+
+	return exchange(dirfd, &request, (const int[FDS_MAX]){ memory_fd, state_fd }, &reply, err);
 }

@@ -37,6 +37,9 @@ int control_resize(int dirfd, uint64_t bytes, struct vmm_place *place, struct vm
 /* Whether the VM has the interface. */
 bool control_has_net(int dirfd, int index);
 
+/* A checkpoint of the VM into these two empty files, which stay the caller's; takes as long as writing its memory. */
+int control_checkpoint(int dirfd, int memory_fd, int state_fd, struct err *err);
+
 /* For callers with a connection of their own that do not wait: the descriptors are as many as come before a -1. */
 enum { CONTROL_FDS_MAX = 2 };
 

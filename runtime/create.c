@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/create.h"
 
+#include "runtime/checkpoint.h"
 #include "runtime/create_cgroup.h"
 #include "runtime/create_record.h"
 #include "runtime/frame.h"
@@ -134,12 +135,31 @@ static void adapt_root(struct creation *c)
 		oci_mountpoints_make(root->path, &c->description);
 }
 
+/* What is new about a container that exists already; its description is as good for that as for a new one. */
+static int encode_adoption(struct creation *c, uint8_t **payload, size_t *length, struct err *err)
+{
+	const agent_Container *container = &c->description.container;
+	agent_AdoptRequest adoption = {
+		.id = c->description.id,
+		.hostname = container->hostname,
+		.domainname = container->domainname,
+		.cgroup_files = container->cgroup_files,
+		.cgroup_files_count = container->cgroup_files_count,
+		.new_machine_id = c->request->checkpoint->new_machine_id,
+	};
+
+	return frame_encode_payload(agent_AdoptRequest_fields, &adoption, payload, length, err);
+}
+
 static int encode(struct creation *c, struct err *err)
 {
 	auto_free uint8_t *payload = NULL;
 	size_t length;
 
-	if (frame_encode_payload(agent_CreateRequest_fields, &c->description, &payload, &length, err) < 0)
+	if (c->request->checkpoint) {
+		if (encode_adoption(c, &payload, &length, err) < 0)
+			return -1;
+	} else if (frame_encode_payload(agent_CreateRequest_fields, &c->description, &payload, &length, err) < 0)
 		return -1;
 	c->request_fd = start_proxy_request_fd(payload, length, err);
 	return c->request_fd < 0 ? -1 : 0;
@@ -227,6 +247,14 @@ static int choose_machine(struct creation *c, struct err *err)
 	if (choose_label(c, err) < 0 || oci_vm_size(config, c->host, &size, err) < 0 ||
 	    pod_open(&c->pod, c->request->globals, config, err) < 0)
 		return -1;
+	if (c->request->checkpoint) {
+		if (c->pod.joins || c->pod.is_sandbox)
+			return err_set(err, ENOTSUP, "a container of a pod cannot continue from a checkpoint");
+		c->launch.memory_mib = c->request->checkpoint->memory_mib;
+		c->launch.vcpus = c->request->checkpoint->vcpus;
+		c->launch.max_memory_mib = c->host->max_memory_mib;
+		return 0;
+	}
 	c->launch.memory_mib = size.memory_mib;
 	c->launch.max_memory_mib = c->host->max_memory_mib;
 	c->launch.vcpus = size.vcpus;
@@ -246,6 +274,8 @@ static int open_machine(struct creation *c, struct err *err)
 		return 0;
 	if (launch_open_guest(&c->launch, &c->paths, c->host, c->request->config, err) < 0)
 		return -1;
+	if (c->request->checkpoint)
+		return launch_open_checkpoint(&c->launch, c->request->checkpoint, err);
 	return launch_open_template(&c->launch, &c->paths, c->host, c->request->config, err);
 }
 
@@ -256,6 +286,16 @@ static int open_shares(struct creation *c, struct err *err)
 	if (!c->pod.joins)
 		return 0;
 	return pod_name_shares(&c->launch, &c->shares, &c->description.container, c->created->container.store, err);
+}
+
+static int check_checkpoint(struct creation *c, struct err *err)
+{
+	const struct create_request *request = c->request;
+
+	if (!request->checkpoint)
+		return 0;
+	auto_free char *shares = checkpoint_shares(request->config, request->id, err);
+	return shares ? checkpoint_fits(request->checkpoint, request->config, shares, c->preserved_fds, err) : -1;
 }
 
 /* All that can fail because of what the user wrote or the host lacks, before anything is made. */
@@ -278,7 +318,9 @@ static int prepare(struct creation *c, struct err *err)
 		return -1;
 	c->preserved_fds =
 		preserved_fds_describe(&request->options->preserve_fds, c->listen_fds, &c->description.process, err);
-	if (c->preserved_fds < 0)
+	if (c->preserved_fds > 0)
+		create_record_note(c->created->container.store, "preserved-fds", c->preserved_fds);
+	if (c->preserved_fds < 0 || check_checkpoint(c, err) < 0)
 		return -1;
 	if (c->shares.items[0].path)
 		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
@@ -334,6 +376,7 @@ static int start(struct creation *c, struct err *err)
 		.globals = globals,
 		.program = c->paths.proxy,
 		.container = request->id,
+		.adopts = request->checkpoint,
 		.state_fd = state_fd,
 		.request_fd = c->request_fd,
 		.terminal_fd = c->terminal.slave,

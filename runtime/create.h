@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct checkpoint;
 struct err;
 struct oci_config;
 
@@ -52,6 +53,8 @@ struct create_request {
 	const char *config_text; /* what `config` was read from */
 	bool detached;           /* nobody stays: a terminal needs --console-socket */
 	bool root_overlay;       /* writes to the root are thrown away */
+	/* The container continues from it; NULL: a new one. */
+	const struct checkpoint *checkpoint;
 };
 
 struct created {

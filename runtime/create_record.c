@@ -66,3 +66,10 @@ int create_record_copy_config(const struct create_request *request, int dirfd, s
 	}
 	return 0;
 }
+
+void create_record_note(struct oci_store *store, const char *name, int value)
+{
+	auto_free char *text = oci_format("%d", value);
+
+	oci_map_set(&store->extra, name, text);
+}

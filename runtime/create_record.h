@@ -15,4 +15,7 @@ struct oci_store *create_record_new(const struct create_request *request);
 /* The configuration into the state directory. */
 int create_record_copy_config(const struct create_request *request, int dirfd, struct err *err);
 
+/* A number that a later command wants to know. */
+void create_record_note(struct oci_store *store, const char *name, int value);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/launch.h"
 
+#include "runtime/checkpoint.h"
 #include "runtime/paths.h"
 #include "runtime/share.h"
 #include "runtime/statedir.h"
@@ -40,6 +41,8 @@ void launch_init(struct launch *launch)
 		.log_fd = -1,
 		.template_memory_fd = -1,
 		.template_state_fd = -1,
+		.checkpoint_memory_fd = -1,
+		.checkpoint_state_fd = -1,
 	};
 }
 
@@ -53,6 +56,8 @@ void launch_close(struct launch *launch)
 	close_fd(&launch->log_fd);
 	close_fd(&launch->template_memory_fd);
 	close_fd(&launch->template_state_fd);
+	close_fd(&launch->checkpoint_memory_fd);
+	close_fd(&launch->checkpoint_state_fd);
 	for (size_t i = 0; i < launch->share_count; i++) {
 		close_fd(&launch->shares[i].fd);
 		free(launch->shares[i].argument);
@@ -229,6 +234,17 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 	return 0;
 }
 
+int launch_open_checkpoint(struct launch *launch, const struct checkpoint *checkpoint, struct err *err)
+{
+	launch->checkpoint_memory_fd = fcntl(checkpoint->memory_fd, F_DUPFD_CLOEXEC, 3);
+	launch->checkpoint_state_fd = fcntl(checkpoint->state_fd, F_DUPFD_CLOEXEC, 3);
+	launch->checkpoint_mode = checkpoint->mode;
+	launch->file_cache = checkpoint->file_cache;
+	if (launch->checkpoint_memory_fd < 0 || launch->checkpoint_state_fd < 0)
+		return err_set_errno(err, "the checkpoint's files");
+	return 0;
+}
+
 int launch_open_state(struct launch *launch, int dirfd, struct err *err)
 {
 	launch->vsock_fd = vm_socket_listen(dirfd, VM_SOCKET_VSOCK, SOCK_STREAM, err);
@@ -358,6 +374,12 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 		add_number(&a, "--template-memory-fd", launch->template_memory_fd);
 		add_number(&a, "--template-state-fd", launch->template_state_fd);
 	}
+	if (launch->checkpoint_state_fd >= 0) {
+		add_number(&a, "--checkpoint-memory-fd", launch->checkpoint_memory_fd);
+		add_number(&a, "--checkpoint-state-fd", launch->checkpoint_state_fd);
+		add(&a, "--checkpoint-mode");
+		add(&a, "%s", launch->checkpoint_mode);
+	}
 	add(&a, "--cmdline");
 	add(&a, "%s", launch->cmdline);
 	add_number(&a, "--vsock-fd", launch->vsock_fd);
@@ -399,6 +421,10 @@ int launch_fds(const struct launch *launch, int **fds, size_t *count, struct err
 	if (launch->template_state_fd >= 0) {
 		list[n++] = launch->template_memory_fd;
 		list[n++] = launch->template_state_fd;
+	}
+	if (launch->checkpoint_state_fd >= 0) {
+		list[n++] = launch->checkpoint_memory_fd;
+		list[n++] = launch->checkpoint_state_fd;
 	}
 	for (size_t i = 0; i < launch->share_count; i++)
 		list[n++] = launch->shares[i].fd;

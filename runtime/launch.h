@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct checkpoint;
 struct err;
 struct oci_config;
 struct oci_host_config;
@@ -27,7 +28,9 @@ struct launch {
 	char *kernel_path, *initrd_path; /* for messages */
 	int vsock_fd, control_fd;        /* listening, in the state directory */
 	int log_fd;
-	int template_memory_fd, template_state_fd; /* -1: the VM boots */
+	int template_memory_fd, template_state_fd;     /* -1: the VM boots */
+	int checkpoint_memory_fd, checkpoint_state_fd; /* -1: it does not continue from one */
+	const char *checkpoint_mode;
 	uint32_t memory_mib, vcpus;
 	uint32_t max_memory_mib; /* what it may grow to; 0: it cannot */
 	bool huge_pages;
@@ -62,6 +65,9 @@ int launch_open_guest(struct launch *launch, const struct paths *paths, const st
  */
 int launch_open_template(struct launch *launch, const struct paths *paths, const struct oci_host_config *host,
 			 const struct oci_config *config, struct err *err);
+
+/* Instead: the VM is one that was saved. */
+int launch_open_checkpoint(struct launch *launch, const struct checkpoint *checkpoint, struct err *err);
 
 /* /dev/kvm, with the remedy in the error. */
 int launch_open_kvm(struct err *err);

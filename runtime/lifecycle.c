@@ -9,9 +9,11 @@
 #include <string.h>
 
 static const char *const event_names[] = {
-	[LIFECYCLE_START] = "start", [LIFECYCLE_EXEC] = "exec",     [LIFECYCLE_KILL] = "kill",
-	[LIFECYCLE_PAUSE] = "pause", [LIFECYCLE_RESUME] = "resume", [LIFECYCLE_UPDATE] = "update",
-	[LIFECYCLE_PS] = "ps",       [LIFECYCLE_STATS] = "events",  [LIFECYCLE_DELETE] = "delete",
+	[LIFECYCLE_START] = "start",   [LIFECYCLE_EXEC] = "exec",
+	[LIFECYCLE_KILL] = "kill",     [LIFECYCLE_PAUSE] = "pause",
+	[LIFECYCLE_RESUME] = "resume", [LIFECYCLE_UPDATE] = "update",
+	[LIFECYCLE_PS] = "ps",         [LIFECYCLE_STATS] = "events",
+	[LIFECYCLE_DELETE] = "delete", [LIFECYCLE_CHECKPOINT] = "checkpoint",
 };
 static_assert(sizeof event_names / sizeof event_names[0] == LIFECYCLE_EVENT_COUNT, "a name for every event");
 
@@ -57,6 +59,7 @@ static const struct cell table[OCI_STATUS_COUNT][LIFECYCLE_EVENT_COUNT] = {
 		[LIFECYCLE_PS] = ALLOWED,
 		[LIFECYCLE_STATS] = ALLOWED,
 		[LIFECYCLE_DELETE] = REFUSED("cannot delete container ", " that is not stopped: running"),
+		[LIFECYCLE_CHECKPOINT] = ALLOWED,
 	},
 	[OCI_STATUS_PAUSED] = {
 		[LIFECYCLE_START] = REFUSED("cannot start a paused container: ", ""),
@@ -68,6 +71,7 @@ static const struct cell table[OCI_STATUS_COUNT][LIFECYCLE_EVENT_COUNT] = {
 		[LIFECYCLE_PS] = ALLOWED,
 		[LIFECYCLE_STATS] = REFUSED("cannot ask a paused container for its events: ", ""),
 		[LIFECYCLE_DELETE] = REFUSED("cannot delete container ", " that is not stopped: paused"),
+		[LIFECYCLE_CHECKPOINT] = ALLOWED,
 	},
 	[OCI_STATUS_STOPPED] = {
 		[LIFECYCLE_START] = REFUSED("cannot start a container that has stopped: ", ""),
@@ -79,6 +83,7 @@ static const struct cell table[OCI_STATUS_COUNT][LIFECYCLE_EVENT_COUNT] = {
 		[LIFECYCLE_PS] = ALLOWED, /* there are none */
 		[LIFECYCLE_STATS] = REFUSED("container not running: ", ""),
 		[LIFECYCLE_DELETE] = ALLOWED,
+		[LIFECYCLE_CHECKPOINT] = REFUSED("container not running: ", " is stopped"),
 	},
 };
 

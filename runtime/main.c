@@ -29,9 +29,9 @@
 
 /* As users meet them: first what a person tries, then the life of a container, then looking at it. */
 static const struct command *const commands[] = {
-	&cmd_check,   &cmd_do,    &cmd_spec,     &cmd_run,        &cmd_create,  &cmd_start,    &cmd_exec, &cmd_kill,
-	&cmd_delete,  &cmd_pause, &cmd_resume,   &cmd_update,     &cmd_state,   &cmd_list,     &cmd_ps,   &cmd_events,
-	&cmd_metrics, &cmd_debug, &cmd_features, &cmd_checkpoint, &cmd_restore, &cmd_template,
+	&cmd_check,   &cmd_do,    &cmd_spec,     &cmd_run,        &cmd_create,  &cmd_start, &cmd_exec,     &cmd_kill,
+	&cmd_delete,  &cmd_pause, &cmd_resume,   &cmd_update,     &cmd_state,   &cmd_list,  &cmd_ps,       &cmd_events,
+	&cmd_metrics, &cmd_debug, &cmd_features, &cmd_checkpoint, &cmd_restore, &cmd_fork,  &cmd_template,
 };
 
 static const struct option global_options[] = {
@@ -189,8 +189,6 @@ static int run(struct globals *globals, int argc, char **argv, int *failure_stat
 		*failure_status = 3;
 		return err_set(err, EINVAL, "unknown verb \"%s\"; bulkhead --help lists them", operands[0]);
 	}
-	if (command->refusal)
-		return err_set(err, ENOSYS, "%s", command->refusal);
 	if (command->failure_status)
 		*failure_status = command->failure_status;
 	if (!command->stateless && statedir_default_root(&globals->root, err) < 0)

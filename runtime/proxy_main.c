@@ -2,8 +2,9 @@
 /*
  * proxy_main.c - bulkhead-proxy: the host process that stands for one process of a container.
  *
- * bulkhead-proxy --container ID [--exec ID] --state-fd N --request-fd N --sync-fd N [--terminal-fd N] [--log-fd N]
- *                [--root-fd N] [--last-words-fd N] [--preserved-fds COUNT] [--notify-fd N] [--selinux-label CONTEXT]
+ * bulkhead-proxy --container ID [--exec ID | --adopt] --state-fd N --request-fd N --sync-fd N [--terminal-fd N]
+ *                [--log-fd N] [--root-fd N] [--last-words-fd N] [--preserved-fds COUNT] [--notify-fd N]
+ *                [--selinux-label CONTEXT]
  *                [--watch-network [--vhost-net] [--resolv-fd N]] [--own-cgroup] [--log-format json] [--debug]
  *                [-- MONITOR ARGUMENT...]
  *
@@ -36,7 +37,7 @@ struct arguments {
 	const char *container, *exec, *log_format, *selinux_label;
 	struct option_number state_fd, request_fd, sync_fd, terminal_fd, log_fd, root_fd, resolv_fd, preserved_fds;
 	struct option_number last_words_fd, notify_fd;
-	bool debug, watch_network, vhost_net, own_cgroup;
+	bool adopt, debug, watch_network, vhost_net, own_cgroup;
 };
 
 #define FD_OPTION(name, member)                                                     \
@@ -50,6 +51,7 @@ static const struct option options[] = {
 	{ "log-format", 0, OPTION_TEXT, offsetof(struct arguments, log_format), "json", "" },
 	{ "selinux-label", 0, OPTION_TEXT, offsetof(struct arguments, selinux_label), "CONTEXT", "" },
 	{ "debug", 0, OPTION_FLAG, offsetof(struct arguments, debug), NULL, "" },
+	{ "adopt", 0, OPTION_FLAG, offsetof(struct arguments, adopt), NULL, "" },
 	FD_OPTION("state-fd", state_fd),
 	FD_OPTION("request-fd", request_fd),
 	FD_OPTION("sync-fd", sync_fd),
@@ -151,6 +153,7 @@ int main(int argc, char **argv)
 	struct session_settings settings = {
 		.container = arguments.container,
 		.exec = arguments.exec ? arguments.exec : "",
+		.adopts = arguments.adopt,
 		.state_fd = fd_of(&arguments.state_fd),
 		.request_fd = fd_of(&arguments.request_fd),
 		.sync_fd = fd_of(&arguments.sync_fd),

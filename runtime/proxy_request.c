@@ -33,7 +33,9 @@ static size_t encode_realtime(uint8_t out[16])
 	return used;
 }
 
-int proxy_request_send(struct channel *channel, int request_fd, bool is_exec, uint32_t id, struct err *err)
+_Static_assert(agent_CreateRequest_realtime_ns_tag == agent_AdoptRequest_realtime_ns_tag, "one way to set the clock");
+
+int proxy_request_send(struct channel *channel, int request_fd, uint16_t type, uint32_t id, struct err *err)
 {
 	auto_fd int fd = request_fd;
 	uint8_t realtime[16];
@@ -45,8 +47,8 @@ int proxy_request_send(struct channel *channel, int request_fd, bool is_exec, ui
 	void *payload = length ? mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
 	if (payload == MAP_FAILED)
 		return err_set_errno(err, "cannot read the description");
-	int result = channel_send_raw(channel, is_exec ? PROTO_EXEC : PROTO_CREATE, id, payload, length, realtime,
-				      is_exec ? 0 : encode_realtime(realtime), err);
+	int result = channel_send_raw(channel, type, id, payload, length, realtime,
+				      type == PROTO_EXEC ? 0 : encode_realtime(realtime), err);
 	if (payload)
 		munmap(payload, length);
 	return result;

@@ -270,13 +270,19 @@ static void stdio_drained(void *arg)
 
 static const struct stdio_callbacks stdio_callbacks = { stdio_attached, stdio_failed, stdio_drained };
 
+/* What brings the process into being, as far as this session goes. */
+static uint16_t make_type(const struct session *s)
+{
+	return *s->settings->exec ? PROTO_EXEC : s->settings->adopts ? PROTO_ADOPT : PROTO_CREATE;
+}
+
 static enum state make(struct session *s)
 {
 	struct err err = ERR_INIT;
 
 	set_timer(s, START_SECONDS);
 	/* The streams' connections are made while the guest is at work, and used when it is done. */
-	if (proxy_request_send(s->control, s->settings->request_fd, *s->settings->exec != '\0', ID_MAKE, &err) == 0)
+	if (proxy_request_send(s->control, s->settings->request_fd, make_type(s), ID_MAKE, &err) == 0)
 		s->stdio = stdio_connect(s->loop, s->settings->state_fd, s->settings->container, s->settings->exec,
 					 take_fd(&s->terminal_fd), s->settings->preserved_fds, s->settings->notify_fd,
 					 &stdio_callbacks, s, &err);
@@ -606,8 +612,7 @@ static void control_received(void *arg, const struct proto_header *header, const
 		frame_decode_error(payload, header->length, &err);
 		set_why(s, err.text);
 		happen(s, REFUSED);
-	} else if (header->id == ID_MAKE &&
-		   header->type == (*s->settings->exec ? PROTO_EXEC_REPLY : PROTO_CREATE_REPLY)) {
+	} else if (header->id == ID_MAKE && header->type == make_type(s) + 1) {
 		receive_process(s, payload, header->length);
 	} else if (header->id >= sizeof replies / sizeof replies[0] || header->type != replies[header->id]) {
 		broken(s, "the guest sent an answer nobody asked for");

@@ -26,8 +26,9 @@ struct monitor;
 struct session_settings {
 	const char *container;
 	const char *exec; /* "" for the container's first process */
+	bool adopts;      /* the container exists already: ADOPT instead of CREATE */
 	int state_fd;     /* the state directory */
-	int request_fd;   /* a file with the payload of CREATE or EXEC */
+	int request_fd;   /* a file with the payload of CREATE, EXEC or ADOPT */
 	int sync_fd;
 	int terminal_fd;         /* -1: plain streams */
 	int preserved_fds;       /* descriptors from 3 on, of the process */

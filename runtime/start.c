@@ -22,6 +22,7 @@
 
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* startContainer hooks run in the guest before the answer comes, each with its own time-out if it has one. */
@@ -67,6 +68,14 @@ static int attach_network(struct container *container, const struct oci_config *
 	return result;
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static int tell_agent(struct container *container, const struct oci_config *config, struct err *err)
 {
 	agent_ContainerRequest request = { .container = container->id };
@@ -76,6 +85,7 @@ static int tell_agent(struct container *container, const struct oci_config *conf
 		return -1;
 	int result = attach_network(container, config, &agent, err);
 	/* As if the program had failed to start: engines expect nothing to be left of it. */
+	request.realtime_ns = now_ns();
 	if (result < 0)
 		container_stop(container);
 	else

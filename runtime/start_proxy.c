@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OWN_FDS = 9, ARGUMENTS_MAX = 30 };
+enum { OWN_FDS = 9, ARGUMENTS_MAX = 34 };
 
 /* What the proxy reads in its main. The strings live in `text`. */
 struct arguments {
@@ -54,6 +54,8 @@ static void build(const struct start_proxy *start, int sync_fd, struct arguments
 		add(a, "--exec");
 		add(a, start->exec);
 	}
+	if (start->adopts)
+		add(a, "--adopt");
 	add_fd(a, "--state-fd", start->state_fd);
 	add_fd(a, "--request-fd", start->request_fd);
 	add_fd(a, "--sync-fd", sync_fd);

@@ -20,6 +20,7 @@ struct start_proxy {
 	const char *container;
 	const char *selinux_label; /* with a monitor: its context; NULL: none */
 	const char *exec;          /* NULL: the container's first process */
+	bool adopts;               /* the container exists already, in a VM that continues */
 	int state_fd, request_fd;
 	int terminal_fd;   /* the slave, -1: none */
 	int log_fd;        /* where the proxy logs */

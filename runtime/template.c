@@ -49,7 +49,7 @@ static void add_file(struct text *text, const char *what, const struct stat *sta
 }
 
 /* What the host's processor says it is and can. The monitor compares what KVM makes of it, too. */
-static uint64_t processor(void)
+uint64_t template_processor(void)
 {
 	static const unsigned leaves[] = { 0, 1, 7, 0xd, 0x80000001, 0x80000002, 0x80000003, 0x80000004, 0x80000008 };
 	uint64_t hash = SNAPSHOT_HASH_INIT;
@@ -83,7 +83,7 @@ int template_key(const struct template_inputs *inputs, char key[TEMPLATE_KEY_MAX
 	add_file(&text, "kernel", &kernel);
 	add_file(&text, "initrd", &initrd);
 	add(&text, "host %s %s\nprocessor %016llx\ncmdline %s\n", host.release, host.version,
-	    (unsigned long long)processor(), inputs->cmdline);
+	    (unsigned long long)template_processor(), inputs->cmdline);
 	if (text.too_long)
 		return err_set(err, E2BIG, "the guest's parameters are too long for a template");
 	snprintf(name, TEMPLATE_NAME_SIZE, "%016llx",

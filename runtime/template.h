@@ -53,6 +53,9 @@ int template_each(int (*callback)(const struct template_entry *entry, void *arg)
 /* Containers that run from it go on. ENOENT: there is none of that name. */
 int template_remove(const char *name, struct err *err);
 
+/* What the host's processor says it is and can, as a hash. */
+uint64_t template_processor(void);
+
 /* For template_build.c: the store, made if need be, and the key with its name. */
 int template_open_store(bool make, struct err *err);
 int template_key(const struct template_inputs *inputs, char key[TEMPLATE_KEY_MAX], char name[TEMPLATE_NAME_SIZE],

@@ -87,6 +87,10 @@ static int handle(struct control *control, const struct vmm_control_request *req
 		return ops->remove_disk(control->arg, request->name, err);
 	case VMM_CONTROL_RESIZE:
 		return ops->resize(control->arg, request->arg, &reply->place, &reply->growth, err);
+	case VMM_CONTROL_CHECKPOINT:
+		if (fds[0] < 0 || fds[1] < 0)
+			return err_set(err, EBADF, "a checkpoint needs two descriptors");
+		return ops->checkpoint(control->arg, fds[0], fds[1], err);
 	case VMM_CONTROL_KILL:
 		return ops->kill(control->arg, err);
 	}

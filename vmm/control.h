@@ -34,7 +34,8 @@ struct control_ops {
 	int (*find_disk)(void *arg, const char *id, struct vmm_place *place, struct err *err);
 	int (*remove_disk)(void *arg, const char *id, struct err *err);
 	int (*resize)(void *arg, uint64_t bytes, struct vmm_place *place, struct vmm_growth *growth, struct err *err);
-	int (*kill)(void *arg, struct err *err); /* the reply is sent first */
+	int (*checkpoint)(void *arg, int memory_fd, int state_fd, struct err *err); /* both stay the caller's */
+	int (*kill)(void *arg, struct err *err);                                    /* the reply is sent first */
 };
 
 /* Takes `listen_fd`, a listening SOCK_SEQPACKET socket. NULL with the error set. */

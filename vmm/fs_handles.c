@@ -30,17 +30,45 @@ static void free_handle(struct fs_handles *handles, struct fs_handle *handle)
 	free(handle);
 }
 
-uint64_t fs_handles_add(struct fs_handles *handles, struct fs_node *node, int fd, enum fs_handle_kind kind)
+static struct fs_handle *make(struct fs_handles *handles, struct fs_node *node, int fd, enum fs_handle_kind kind)
 {
 	struct fs_handle *handle = malloc(sizeof *handle);
 
 	if (!handle) {
 		close_fd(&fd);
 		errno = ENOMEM;
-		return 0;
+		return NULL;
 	}
 	*handle = (struct fs_handle){ .kind = kind, .fd = fd, .node = fs_nodes_hold(handles->nodes, node) };
 	pthread_mutex_init(&handle->reading, NULL);
+	return handle;
+}
+
+int fs_handles_restore(struct fs_handles *handles, uint64_t id, struct fs_node *node, int fd, enum fs_handle_kind kind)
+{
+	struct fs_handle *handle = make(handles, node, fd, kind);
+
+	if (!handle)
+		return -1;
+	pthread_mutex_lock(&handles->lock);
+	handle->id = id;
+	int result = fs_ids_restore(&handles->ids, id, handle);
+	pthread_mutex_unlock(&handles->lock);
+	if (result) {
+		int saved = errno;
+
+		free_handle(handles, handle);
+		errno = saved;
+	}
+	return result;
+}
+
+uint64_t fs_handles_add(struct fs_handles *handles, struct fs_node *node, int fd, enum fs_handle_kind kind)
+{
+	struct fs_handle *handle = make(handles, node, fd, kind);
+
+	if (!handle)
+		return 0;
 
 	pthread_mutex_lock(&handles->lock);
 	uint64_t id = handle->id = fs_ids_add(&handles->ids, handle);

@@ -23,7 +23,7 @@ enum fs_handle_kind { FS_HANDLE_FILE, FS_HANDLE_DIRECTORY };
 struct fs_handle {
 	/* Fixed while it exists. */
 	enum fs_handle_kind kind;
-	int fd; /* -1: the synthetic root directory */
+	int fd; /* -1: the synthetic root directory, or of a node that has no file */
 	struct fs_node *node;
 	/* Directories: one reader at a time, and where the descriptor's position is. */
 	pthread_mutex_t reading;
@@ -44,6 +44,9 @@ void fs_handles_fini(struct fs_handles *handles);
 
 /* Takes `fd` in every case, and a reference to `node` of its own. The id, or 0 with errno. */
 uint64_t fs_handles_add(struct fs_handles *handles, struct fs_node *node, int fd, enum fs_handle_kind kind);
+
+/* One that is read back under its number. 0, or -1 with errno. */
+int fs_handles_restore(struct fs_handles *handles, uint64_t id, struct fs_node *node, int fd, enum fs_handle_kind kind);
 
 /* With a reference; NULL unless it is a handle of that kind on that node. */
 struct fs_handle *fs_handles_get(struct fs_handles *handles, uint64_t id, const struct fs_node *node,

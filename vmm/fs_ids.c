@@ -22,9 +22,8 @@ void fs_ids_fini(struct fs_ids *ids)
 	ids->size = 0;
 }
 
-static int grow(struct fs_ids *ids)
+static int grow_to(struct fs_ids *ids, uint32_t size)
 {
-	uint32_t size = ids->size ? ids->size * 2 : 64;
 	struct fs_ids_slot *slots = realloc(ids->slots, size * sizeof *slots);
 
 	if (!slots) {
@@ -34,6 +33,11 @@ static int grow(struct fs_ids *ids)
 	ids->slots = slots;
 	ids->size = size;
 	return 0;
+}
+
+static int grow(struct fs_ids *ids)
+{
+	return grow_to(ids, ids->size ? ids->size * 2 : 64);
 }
 
 uint64_t fs_ids_add(struct fs_ids *ids, void *object)
@@ -57,6 +61,38 @@ uint64_t fs_ids_add(struct fs_ids *ids, void *object)
 	ids->slots[index].object = object;
 	ids->used++;
 	return (uint64_t)ids->slots[index].generation << 32 | index;
+}
+
+int fs_ids_restore(struct fs_ids *ids, uint64_t id, void *object)
+{
+	uint32_t index = index_of(id), size = ids->size ? ids->size : 64;
+
+	errno = EINVAL;
+	/* Slots are used from the bottom: a hole as large as the table itself is nobody's doing. */
+	if (index == 0 || index > ids->max || ids->used == ids->max)
+		return -1;
+	while (size <= index)
+		size *= 2;
+	if (size > ids->size && grow_to(ids, size))
+		return -1;
+	for (; ids->top <= index; ids->top++)
+		ids->slots[ids->top] = (struct fs_ids_slot){ 0 };
+	if (ids->slots[index].object)
+		return -1;
+	ids->slots[index] = (struct fs_ids_slot){ .object = object, .generation = (uint32_t)(id >> 32) };
+	ids->used++;
+	return 0;
+}
+
+void fs_ids_settle(struct fs_ids *ids, uint32_t generation)
+{
+	ids->free = 0;
+	for (uint32_t index = ids->top; index-- > 1;) {
+		if (ids->slots[index].object)
+			continue;
+		ids->slots[index] = (struct fs_ids_slot){ .generation = generation, .next_free = ids->free };
+		ids->free = index;
+	}
 }
 
 void *fs_ids_find(const struct fs_ids *ids, uint64_t id)

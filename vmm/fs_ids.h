@@ -32,6 +32,13 @@ uint64_t fs_ids_add(struct fs_ids *ids, void *object);
 void *fs_ids_find(const struct fs_ids *ids, uint64_t id); /* NULL: no such id */
 void fs_ids_remove(struct fs_ids *ids, uint64_t id);      /* one that is in use */
 
+/*
+ * For a table that is read back: `id` means `object` from now on. -1 with errno: it is none, is taken, or `max` are in
+ * use. When all are in, fs_ids_settle gives the slots between them to those to come, with this generation.
+ */
+int fs_ids_restore(struct fs_ids *ids, uint64_t id, void *object);
+void fs_ids_settle(struct fs_ids *ids, uint32_t generation);
+
 /* For walking all objects: the first one in slot `*index` or later, with *index set behind it; NULL at the end. */
 void *fs_ids_next(const struct fs_ids *ids, uint32_t *index);
 

@@ -128,6 +128,14 @@ static void grow_locked(struct fs_nodes *nodes)
 	free(old);
 }
 
+static void chain_locked(struct fs_nodes *nodes, struct fs_node *node)
+{
+	struct fs_node **bucket = &nodes->buckets[bucket_of(nodes, &node->key)];
+
+	node->next = *bucket;
+	*bucket = node;
+}
+
 static int enter_locked(struct fs_nodes *nodes, struct fs_node *node)
 {
 	node->id = fs_ids_add(&nodes->ids, node);
@@ -135,11 +143,7 @@ static int enter_locked(struct fs_nodes *nodes, struct fs_node *node)
 		return -1;
 	if (nodes->ids.used > nodes->bucket_count)
 		grow_locked(nodes);
-
-	struct fs_node **bucket = &nodes->buckets[bucket_of(nodes, &node->key)];
-
-	node->next = *bucket;
-	*bucket = node;
+	chain_locked(nodes, node);
 	return 0;
 }
 
@@ -191,6 +195,40 @@ out:
 	close_fd(&found->fd);
 	errno = saved;
 	return id;
+}
+
+int fs_nodes_restore(struct fs_nodes *nodes, uint64_t id, uint64_t lookups, struct fs_found *found)
+{
+	struct fs_node *node = malloc(sizeof *node);
+	int result = -1;
+
+	if (!node) {
+		close_fd(&found->fd);
+		return -1;
+	}
+	*node = (struct fs_node){ .key = found->key,
+				  .fd = take_fd(&found->fd),
+				  .type = found->type,
+				  .submount = found->submount,
+				  .salt = found->salt,
+				  .share = fs_share_get(found->share),
+				  .id = id,
+				  .lookups = lookups };
+	pthread_mutex_lock(&nodes->lock);
+	if (!fs_ids_restore(&nodes->ids, id, node)) {
+		if (nodes->ids.used > nodes->bucket_count)
+			grow_locked(nodes);
+		chain_locked(nodes, node);
+		result = 0;
+	}
+	pthread_mutex_unlock(&nodes->lock);
+	if (result) {
+		int saved = errno;
+
+		free_node(node);
+		errno = saved;
+	}
+	return result;
 }
 
 uint64_t fs_nodes_count_lookup(struct fs_nodes *nodes, struct fs_node *node)

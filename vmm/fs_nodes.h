@@ -30,7 +30,7 @@ struct fs_node {
 	/* Fixed while it exists. */
 	struct fs_key key;
 	struct fs_share *share; /* NULL: the synthetic root */
-	int fd;                 /* O_PATH; -1: the synthetic root */
+	int fd;                 /* O_PATH; -1: the synthetic root, or what a checkpoint had and is not there any more */
 	mode_t type;            /* S_IFMT bits; an inode never changes them */
 	bool submount;          /* a directory on another mount or device than the one it was first found in */
 	uint64_t salt;          /* of its inode number, as the guest sees it: fs_devices.h */
@@ -73,6 +73,9 @@ struct fs_found {
  * to it. Returns its id, or 0 with errno (ENFILE, ENOMEM). `submount` gets what holds for the node.
  */
 uint64_t fs_nodes_look_up(struct fs_nodes *nodes, struct fs_found *found, struct fs_node **node);
+
+/* A node that is read back under its number, with its count; `found->fd` may be -1. 0, or -1 with errno. */
+int fs_nodes_restore(struct fs_nodes *nodes, uint64_t id, uint64_t lookups, struct fs_found *found);
 
 /* The id of `node` with one more look-up counted, also if it was forgotten meanwhile. 0 with errno. */
 uint64_t fs_nodes_count_lookup(struct fs_nodes *nodes, struct fs_node *node);

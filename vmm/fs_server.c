@@ -207,6 +207,8 @@ static struct verdict find_node(struct fs_request *request)
 	request->node = fs_nodes_get(&request->server->nodes, request->header.nodeid);
 	if (!request->node)
 		return (struct verdict){ ESTALE, "names a node that does not exist" };
+	if (request->node->fd < 0 && !fs_node_is_root(request->node))
+		return (struct verdict){ ESTALE, NULL };
 	if (flags & FS_OP_DIRECTORY && !S_ISDIR(request->node->type))
 		return (struct verdict){ ENOTDIR, NULL };
 	if (fs_node_is_root(request->node)) {

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -65,8 +66,13 @@ int guest_memory_create_plain(struct guest_memory *memory, uint64_t size, struct
 	if (!size || size % GUEST_HUGE_PAGE || size > SIZE_LIMIT)
 		return err_set(err, EINVAL, "guest memory of %llu bytes: not a multiple of 2 MiB, or too large",
 			       (unsigned long long)size);
-	if (add_range(memory, 0, low, err))
+	memory->from_file = calloc(1, size / GUEST_HUGE_PAGE / 8 + 1);
+	if (!memory->from_file)
+		return err_set(err, ENOMEM, "out of memory");
+	if (add_range(memory, 0, low, err)) {
+		guest_memory_destroy(memory);
 		return -1;
+	}
 	if (size > low && add_range(memory, GUEST_HOLE_END, size - low, err)) {
 		guest_memory_destroy(memory);
 		return -1;
@@ -92,8 +98,35 @@ void guest_memory_use_huge_pages(struct guest_memory *memory)
 		madvise(memory->ranges[i].host, memory->ranges[i].size, MADV_HUGEPAGE);
 }
 
+void guest_memory_note_file(const struct guest_memory *memory, const uint8_t *host, uint64_t length)
+{
+	uint64_t base = 0;
+
+	for (unsigned i = 0; i < memory->count && length; i++) {
+		const struct guest_range *range = &memory->ranges[i];
+
+		if (host >= range->host && (uint64_t)(host - range->host) < range->size) {
+			uint64_t first = (base + (uint64_t)(host - range->host)) / GUEST_HUGE_PAGE;
+			uint64_t last = (base + (uint64_t)(host - range->host) + length - 1) / GUEST_HUGE_PAGE;
+
+			for (uint64_t n = first; n <= last && n < memory->size / GUEST_HUGE_PAGE; n++)
+				memory->from_file[n / 8] |= (uint8_t)(1u << n % 8);
+			return;
+		}
+		base += range->size;
+	}
+}
+
+bool guest_memory_is_from_file(const struct guest_memory *memory, uint64_t offset)
+{
+	uint64_t n = offset / GUEST_HUGE_PAGE;
+
+	return memory->from_file[n / 8] & 1u << n % 8;
+}
+
 void guest_memory_destroy(struct guest_memory *memory)
 {
+	free(memory->from_file);
 	for (unsigned i = 0; i < memory->count; i++)
 		munmap(memory->ranges[i].host, memory->ranges[i].size);
 	if (memory->growth.host)

@@ -42,6 +42,8 @@ struct guest_memory {
 	 * (fs_window.h). Never written to. Size 0: none.
 	 */
 	struct guest_range window;
+	/* A bit for each 2 MiB of all ranges: set where it may be a private mapping of a file. */
+	uint8_t *from_file;
 };
 
 /* Maps `size` bytes (a multiple of 2 MiB), private and zero. Undo with guest_memory_destroy, also half built. */
@@ -54,6 +56,12 @@ int guest_memory_create_plain(struct guest_memory *memory, uint64_t size, struct
 void guest_memory_use_huge_pages(struct guest_memory *memory);
 
 void guest_memory_destroy(struct guest_memory *memory);
+
+/* A file was mapped there, at a host address inside of memory: what is not in the page tables is not zero. */
+void guest_memory_note_file(const struct guest_memory *memory, const uint8_t *host, uint64_t length);
+
+/* Whether that may be so for the 2 MiB at this offset in all ranges together. */
+bool guest_memory_is_from_file(const struct guest_memory *memory, uint64_t offset);
 
 /*
  * Maps `size` bytes (a multiple of 2 MiB) for growth, from `start` on; none of it is granted yet. Once, on the loop

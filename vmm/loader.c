@@ -75,6 +75,7 @@ static int place(const struct guest_memory *memory, int fd, uint64_t offset, uin
 		return 0;
 	if (address % GUEST_PAGE != offset % GUEST_PAGE || map_start >= map_end)
 		return read_all(fd, host, length, offset, what, err);
+	guest_memory_note_file(memory, host + (map_start - address), map_end - map_start);
 	if (mmap(host + (map_start - address), map_end - map_start, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
 		 (off_t)(offset + (map_start - address))) == MAP_FAILED)
 		return err_set_errno(err, "cannot map %s", what);

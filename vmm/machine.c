@@ -45,6 +45,7 @@
 #include "vmm/virtio_vsock.h"
 
 #include <errno.h>
+#include <linux/virtio_ids.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,9 +77,10 @@ struct machine {
 	struct serial serial;
 	char cmdline[BOOT_CMDLINE_MAX + 1];
 
-	struct template_saver *saver; /* NULL: no template is being made */
-	int save_memory_fd, save_state_fd;
-	bool is_continued; /* from a template: it does not boot */
+	struct template_saver *saver;
+	int save_memory_fd, save_state_fd; /* -1: no template is being made */
+	bool is_continued;                 /* from a template or a checkpoint: it does not boot */
+	bool is_checkpoint;
 
 	int event_fd;  /* not owned */
 	int notice_fd; /* eventfd: a vCPU thread has something for the loop */
@@ -108,7 +110,7 @@ static bool mmio_accessed(void *arg, uint64_t address, void *data, unsigned leng
 				sandbox_write(&machine->sandbox, (uint32_t)(address - SANDBOX_MMIO_BASE), data, length);
 
 			/* A template's vCPU stops here, so that it goes on from here. */
-			if (machine->saver && sandbox_stamp(&machine->sandbox, SANDBOX_STAMP_AGENT_READY))
+			if (machine->save_memory_fd >= 0 && sandbox_stamp(&machine->sandbox, SANDBOX_STAMP_AGENT_READY))
 				vcpus_hold(machine->vcpus);
 			return goes_on;
 		}
@@ -250,6 +252,8 @@ static struct template_parts parts_of(struct machine *machine)
 		.vcpus = machine->vcpus,
 		.bus = &machine->bus,
 		.fs = machine->fs,
+		.vsock = machine->vsock,
+		.nets = &machine->nets,
 		.sandbox = &machine->sandbox,
 	};
 }
@@ -261,7 +265,8 @@ static void save_template(struct machine *machine)
 
 	if (!sandbox_stamp(&machine->sandbox, SANDBOX_STAMP_AGENT_READY))
 		return;
-	if (vcpus_pause(machine->vcpus, &err) || template_saver_run(machine->saver, &err)) {
+	if (vcpus_pause(machine->vcpus, &err) ||
+	    template_saver_run(machine->saver, machine->save_memory_fd, machine->save_state_fd, false, &err)) {
 		machine->failure = err;
 		loop_stop(machine->loop, -1);
 		return;
@@ -278,7 +283,7 @@ static void vcpu_noticed(void *arg, uint32_t events)
 	eventfd_read(machine->notice_fd, &count);
 	tell_stamps(machine);
 	look_for_end(machine);
-	if (machine->saver)
+	if (machine->save_memory_fd >= 0)
 		save_template(machine);
 }
 
@@ -454,7 +459,31 @@ static int control_resize(void *arg, uint64_t bytes, struct vmm_place *place, st
 	return 0;
 }
 
+/*
+ * The loop waits, and with it every device that it serves; vCPUs and vhost-net are held, file threads come to rest. So
+ * nothing changes while it is saved, and everything goes on afterwards, whether that worked or not.
+ */
+static int control_checkpoint(void *arg, int memory_fd, int state_fd, struct err *err)
+{
+	struct machine *machine = arg;
+	bool was_paused = vcpus_are_paused(machine->vcpus);
+	int result;
+
+	if (!machine->saver || !machine->told[SANDBOX_STAMP_AGENT_READY])
+		return err_set(err, EAGAIN, "the guest is not ready yet");
+	result = vcpus_pause(machine->vcpus, err);
+	if (!result) {
+		nets_hold(&machine->nets, true);
+		result = template_saver_run(machine->saver, memory_fd, state_fd, true, err);
+		nets_hold(&machine->nets, false);
+		if (!was_paused)
+			vcpus_resume(machine->vcpus);
+	}
+	return result;
+}
+
 static const struct control_ops control_ops = {
+	.checkpoint = control_checkpoint,
 	.pause = control_pause,
 	.resume = control_resume,
 	.stats = control_stats,
@@ -621,23 +650,39 @@ static int build_cold(struct machine *machine, const struct machine_config *conf
 	machine->vcpus = vcpus_create(&machine->kvm, config->vcpus, kernel.entry, &vcpu_callbacks, machine, err);
 	if (!machine->vcpus)
 		return -1;
-	if (config->save_memory_fd < 0)
-		return 0;
 	machine->save_memory_fd = config->save_memory_fd;
 	machine->save_state_fd = config->save_state_fd;
 	return vcpus_plan_save(machine->vcpus, err);
 }
 
 /* Memory and processors as they were saved, in a VM that is new. */
-static int build_from_template(struct machine *machine, const struct machine_config *config,
-			       const struct template *saved, struct err *err)
+static int build_from_saved(struct machine *machine, const struct machine_config *config, const struct template *saved,
+			    int memory_fd, bool checked, struct err *err)
 {
-	if (template_restore_memory(saved, &machine->memory, (uint64_t)config->memory_mib << 20,
-				    config->template_memory_fd, err) ||
+	if (template_restore_memory(saved, &machine->memory, (uint64_t)config->memory_mib << 20, memory_fd, checked,
+				    err) ||
 	    kvm_set_memory(&machine->kvm, &machine->memory, err))
 		return -1;
 	machine->vcpus = vcpus_create(&machine->kvm, config->vcpus, 0, &vcpu_callbacks, machine, err);
-	return machine->vcpus ? template_restore_processors(saved, &machine->kvm, machine->vcpus, err) : -1;
+	if (!machine->vcpus || vcpus_plan_save(machine->vcpus, err))
+		return -1;
+	return template_restore_processors(saved, &machine->kvm, machine->vcpus, err);
+}
+
+/* There is nothing else to begin with: what is wrong with a checkpoint is the user's to know. */
+static int open_checkpoint(struct machine *machine, const struct machine_config *config, struct template *saved,
+			   struct err *err)
+{
+	machine->template_ns = event_now();
+	if (template_open(saved, config->checkpoint_state_fd, err))
+		return -1;
+	if (!template_is_checkpoint(saved))
+		return err_set(err, EBADMSG, "this is a template, and no checkpoint");
+	if (build_from_saved(machine, config, saved, config->checkpoint_memory_fd, !config->checkpoint_is_trusted, err))
+		return -1;
+	machine->is_continued = machine->is_checkpoint = true;
+	machine->restored_ns = event_now();
+	return 0;
 }
 
 /*
@@ -652,7 +697,7 @@ static bool try_template(struct machine *machine, const struct machine_config *c
 		return false;
 	machine->template_ns = event_now();
 	if (!template_open(saved, config->template_state_fd, &why)) {
-		if (!build_from_template(machine, config, saved, &why)) {
+		if (!build_from_saved(machine, config, saved, config->template_memory_fd, false, &why)) {
 			machine->restored_ns = event_now();
 			return true;
 		}
@@ -666,6 +711,43 @@ static bool try_template(struct machine *machine, const struct machine_config *c
 	return false;
 }
 
+/* Those that had come by the time of the checkpoint, at the places where they were. */
+static int add_late_devices(struct machine *machine, const struct template *saved, struct err *err)
+{
+	for (unsigned place = machine->bus.count; place < saved->machine->devices; place++) {
+		switch (template_device(saved, place)) {
+		case VIRTIO_ID_BALLOON:
+			if (add_balloon(machine, err))
+				return -1;
+			break;
+		case VIRTIO_ID_NET:
+			if (nets_restore(&machine->nets, place, &saved->snapshot, err))
+				return -1;
+			break;
+		default:
+			return err_set(err, EBADMSG, "the saved machine has a device that is unknown here");
+		}
+	}
+	return 0;
+}
+
+static int restore_devices(struct machine *machine, const struct machine_config *config, const struct template *saved,
+			   struct err *err)
+{
+	const struct template_parts parts = parts_of(machine);
+
+	if (!machine->is_checkpoint) {
+		if (template_restore_devices(saved, &parts, err))
+			return err_wrap(err, "the template does not fit (`bulkhead template remove --all` helps)");
+		return 0;
+	}
+	return add_late_devices(machine, saved, err) || template_restore_devices(saved, &parts, err) ||
+			       template_restore_files(saved, &parts, config->checkpoint_memory_fd,
+						      config->file_changes_accepted, err)
+		       ? -1
+		       : 0;
+}
+
 static int build(struct machine *machine, const struct machine_config *config, struct err *err)
 {
 	struct template saved = { 0 };
@@ -675,19 +757,23 @@ static int build(struct machine *machine, const struct machine_config *config, s
 		return -1;
 	if (kvm_create(&machine->kvm, config->kvm_fd, err))
 		return -1;
-	machine->is_continued = try_template(machine, config, &saved);
+	if (config->checkpoint_state_fd >= 0) {
+		if (open_checkpoint(machine, config, &saved, err)) {
+			template_close(&saved);
+			return -1;
+		}
+	} else {
+		machine->is_continued = try_template(machine, config, &saved);
+	}
 	if (machine->kvm.vm_fd < 0 && kvm_create(&machine->kvm, config->kvm_fd, err))
 		return -1;
 	if (add_devices(machine, config, err) ||
-	    ((machine->is_continued || config->save_memory_fd >= 0) && add_balloon(machine, err)) ||
+	    (((machine->is_continued && !machine->is_checkpoint) || config->save_memory_fd >= 0) &&
+	     add_balloon(machine, err)) ||
 	    add_shares(machine, config, err)) {
 		result = -1;
 	} else if (machine->is_continued) {
-		const struct template_parts parts = parts_of(machine);
-
-		result = template_restore_devices(&saved, &parts, err);
-		if (result)
-			err_wrap(err, "the template does not fit (`bulkhead template remove --all` helps)");
+		result = restore_devices(machine, config, &saved, err);
 	} else {
 		result = build_cold(machine, config, err);
 	}
@@ -773,18 +859,14 @@ static int confine_saver(struct err *err)
 /* Each thread closes the jail for its own kind; the vCPUs are held back until this one has. */
 static int close_jail(struct machine *machine, struct err *err)
 {
+	const struct template_parts parts = parts_of(machine);
+
 	if (jail_keep_file_rights(err) || virtio_fs_start(machine->fs, confine_files, err))
 		return -1;
-	if (jail_give_up_rights(err) || vcpus_start(machine->vcpus, confine_vcpu, err))
+	/* It has a file thread's rights: a checkpoint looks at files. */
+	machine->saver = template_saver_create(&parts, confine_saver, err);
+	if (!machine->saver || jail_give_up_rights(err) || vcpus_start(machine->vcpus, confine_vcpu, err))
 		return -1;
-	if (machine->save_memory_fd >= 0) {
-		const struct template_parts parts = parts_of(machine);
-
-		machine->saver = template_saver_create(&parts, machine->save_memory_fd, machine->save_state_fd,
-						       confine_saver, err);
-		if (!machine->saver)
-			return -1;
-	}
 	return jail_close_thread(JAIL_LOOP, err);
 }
 
@@ -798,9 +880,11 @@ int machine_run(struct machine *machine, struct err *err)
 	if (machine->is_continued) {
 		const struct template_parts parts = parts_of(machine);
 
-		if (template_continue(&parts, err))
+		if (template_continue(&parts, machine->is_checkpoint, err))
 			return -1;
-		virtio_vsock_set_ready(machine->vsock);
+		/* A checkpoint's agent says so itself, when its old connections are behind it. */
+		if (!machine->is_checkpoint)
+			virtio_vsock_set_ready(machine->vsock);
 	}
 	machine->entered_ns = event_now();
 	vcpus_resume(machine->vcpus);
@@ -812,7 +896,7 @@ int machine_run(struct machine *machine, struct err *err)
 	}
 	event_stamp(machine->event_fd, VMM_STAMP_LOADED, machine->loaded_ns);
 	event_stamp(machine->event_fd, VMM_STAMP_FIRST_ENTRY, machine->entered_ns);
-	if (machine->is_continued) {
+	if (machine->is_continued && !machine->is_checkpoint) {
 		/* It was, when it was saved. */
 		machine->told[SANDBOX_STAMP_AGENT_READY] = true;
 		event_stamp(machine->event_fd, VMM_STAMP_AGENT_READY, machine->entered_ns);

@@ -41,6 +41,10 @@ struct machine_config {
 	int proc_fd;    /* as jail_enter gives it */
 	/* A template to begin with, if it is any good (template.h); else the VM boots. */
 	int template_memory_fd, template_state_fd;
+	/* A checkpoint to continue, which has to be good. */
+	int checkpoint_memory_fd, checkpoint_state_fd;
+	bool checkpoint_is_trusted; /* just made by who passes it on: not read whole to be checked */
+	bool file_changes_accepted; /* fs_tables.h */
 	/* Two empty files: make a template. The VM ends when its agent is ready, and they are filled then. */
 	int save_memory_fd, save_state_fd;
 	unsigned memory_mib;

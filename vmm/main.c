@@ -111,6 +111,8 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		{ "--log-fd", &arguments->log_fd },
 		{ "--template-memory-fd", &config->template_memory_fd },
 		{ "--template-state-fd", &config->template_state_fd },
+		{ "--checkpoint-memory-fd", &config->checkpoint_memory_fd },
+		{ "--checkpoint-state-fd", &config->checkpoint_state_fd },
 		{ "--save-memory-fd", &config->save_memory_fd },
 		{ "--save-state-fd", &config->save_state_fd },
 	};
@@ -126,6 +128,12 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 	if (!strcmp(name, "--file-cache")) {
 		config->file_cache = fs_caching_find(value);
 		return config->file_cache ? 0 : err_set(err, EINVAL, "'%s' is not none, auto or always", value);
+	}
+	if (!strcmp(name, "--checkpoint-mode")) {
+		/* A fork's files are shared with the original, which goes on. */
+		config->checkpoint_is_trusted = !strcmp(value, "fork");
+		config->file_changes_accepted = strcmp(value, "strict") != 0;
+		return 0;
 	}
 	if (!strcmp(name, "--cmdline")) {
 		config->cmdline = value;
@@ -191,8 +199,9 @@ static int parse(char **argv, struct arguments *arguments, struct err *first)
 	if (config->kvm_fd < 0 || config->kernel_fd < 0 || config->vsock_fd < 0)
 		return err_set(first, EINVAL, "--kvm-fd, --kernel-fd and --vsock-fd are needed");
 	if ((config->template_memory_fd < 0) != (config->template_state_fd < 0) ||
+	    (config->checkpoint_memory_fd < 0) != (config->checkpoint_state_fd < 0) ||
 	    (config->save_memory_fd < 0) != (config->save_state_fd < 0))
-		return err_set(first, EINVAL, "a template is two files: of memory, and of state");
+		return err_set(first, EINVAL, "a saved machine is two files: of memory, and of state");
 	return 0;
 }
 
@@ -218,6 +227,8 @@ static void close_what_is_done_with(struct machine_config *config)
 	close_fd(&config->initrd_fd);
 	close_fd(&config->template_memory_fd);
 	close_fd(&config->template_state_fd);
+	close_fd(&config->checkpoint_memory_fd);
+	close_fd(&config->checkpoint_state_fd);
 }
 
 static int run(struct arguments *arguments, struct err *err)
@@ -253,6 +264,7 @@ int main(int argc, char **argv)
 		.machine = {
 			.kvm_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_fd = -1, .control_fd = -1, .event_fd = -1,
 			.proc_fd = -1, .template_memory_fd = -1, .template_state_fd = -1, .save_memory_fd = -1,
+			.checkpoint_memory_fd = -1, .checkpoint_state_fd = -1,
 			.save_state_fd = -1,
 			.memory_mib = 128, .vcpus = 1, .cmdline = "", .file_cache = &fs_caching_auto,
 		},

@@ -125,3 +125,14 @@ void net_vhost_stop(struct net_vhost *vhost)
 		ioctl(vhost->fd, VHOST_NET_SET_BACKEND, &none);
 	}
 }
+
+bool net_vhost_go_on(struct net_vhost *vhost, const struct virtio_device *device, int tap_fd)
+{
+	for (unsigned i = 0; i < RINGS; i++) {
+		struct vhost_vring_file backend = { .index = i, .fd = tap_fd };
+
+		if (device->queues[i].ready && ioctl(vhost->fd, VHOST_NET_SET_BACKEND, &backend))
+			return false;
+	}
+	return true;
+}

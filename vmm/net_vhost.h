@@ -24,4 +24,7 @@ bool net_vhost_start(struct net_vhost *vhost, struct virtio_device *device, int 
 bool net_vhost_set_memory(const struct net_vhost *vhost, const struct virtio_device *device); /* as it is now */
 void net_vhost_stop(struct net_vhost *vhost); /* returns when the kernel has let go of guest memory */
 
+/* After net_vhost_stop, from where it was: the rings are the same. */
+bool net_vhost_go_on(struct net_vhost *vhost, const struct virtio_device *device, int tap_fd);
+
 #endif

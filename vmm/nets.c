@@ -4,10 +4,12 @@
 #include "common/auto.h"
 #include "common/err.h"
 #include "vmm/bus.h"
+#include "vmm/snapshot.h"
 #include "vmm/virtio_net.h"
 #include "vmm/vmm_api.h"
 
 #include <errno.h>
+#include <string.h>
 
 void nets_init(struct nets *nets, struct bus *bus)
 {
@@ -106,4 +108,52 @@ void nets_memory_grew(struct nets *nets)
 {
 	for (size_t i = 0; i < nets->count; i++)
 		virtio_net_memory_grew(nets->items[i].device);
+}
+
+/* --- a checkpoint ------------------------------------------------------------------------------------------------ */
+
+/* What the driver has seen of the device. */
+struct nets_saved {
+	uint8_t mac[6];
+	uint8_t has_vhost, has_uso;
+};
+
+void nets_hold(struct nets *nets, bool held)
+{
+	for (size_t i = 0; i < nets->count; i++)
+		virtio_net_hold(nets->items[i].device, held);
+}
+
+int nets_save(const struct nets *nets, struct snapshot_writer *writer, struct err *err)
+{
+	for (size_t i = 0; i < nets->count; i++) {
+		struct nets_saved *saved = snapshot_add(writer, SNAPSHOT_NET, nets->items[i].number, sizeof *saved);
+
+		if (!saved)
+			return err_set(err, ENOMEM, "out of memory");
+		saved->has_vhost = nets->items[i].has_vhost;
+		saved->has_uso = virtio_net_describe(nets->items[i].device, saved->mac);
+	}
+	return 0;
+}
+
+int nets_restore(struct nets *nets, unsigned number, const struct snapshot *snapshot, struct err *err)
+{
+	const struct nets_saved *saved = snapshot_find(snapshot, SNAPSHOT_NET, number, sizeof *saved, err);
+	size_t at = nets->count;
+
+	if (!saved)
+		return -1;
+	if (at == NETS_MAX)
+		return err_set(err, EBADMSG, "the saved machine has too many network interfaces");
+	struct virtio_device *device = virtio_net_create_unplugged(nets->bus->loop, saved->mac, saved->has_vhost != 0,
+								   saved->has_uso != 0, err);
+	int place = bus_add(nets->bus, device, err);
+	if (place < 0)
+		return -1;
+	nets->items[at].device = device;
+	nets->items[at].number = (unsigned)place;
+	nets->items[at].has_vhost = saved->has_vhost != 0;
+	nets->count++;
+	return 0;
 }

@@ -15,6 +15,8 @@
 struct bus;
 struct err;
 struct loop;
+struct snapshot;
+struct snapshot_writer;
 struct virtio_device;
 struct vmm_place;
 
@@ -43,5 +45,15 @@ int nets_remove(struct nets *nets, uint64_t key, struct err *err);
 
 /* There is more guest memory than before: vhost-net is told. */
 void nets_memory_grew(struct nets *nets);
+
+/*
+ * A checkpoint: what there is on the bus, without wires. While `held` nothing moves between guest and wires (vhost-net
+ * would go on by itself).
+ */
+void nets_hold(struct nets *nets, bool held);
+int nets_save(const struct nets *nets, struct snapshot_writer *writer, struct err *err);
+
+/* The device that was at place `number`, the next on the bus, as one whose wire was pulled. */
+int nets_restore(struct nets *nets, unsigned number, const struct snapshot *snapshot, struct err *err);
 
 #endif

@@ -14,11 +14,21 @@
 struct err;
 struct guest_memory;
 
-/* Writes what is not zero to `fd`, an empty file, and the list of it to the writer. */
-int snapshot_save_memory(const struct guest_memory *memory, int fd, struct snapshot_writer *writer, struct err *err);
+/*
+ * Writes what is not zero to `fd`, a new file, and the list of it to the writer, with checksums if wanted. The file is
+ * at least as large as the memory then. `pagemap_fd` is this process's pagemap, or -1.
+ */
+int snapshot_save_memory(const struct guest_memory *memory, int pagemap_fd, int fd, bool with_sums,
+			 struct snapshot_writer *writer, struct err *err);
 
-/* Makes `memory` of the file; undo with guest_memory_destroy. `fd` may be closed afterwards. */
-int snapshot_map_memory(struct guest_memory *memory, uint64_t size, int fd, const struct snapshot *snapshot,
-			struct err *err);
+/*
+ * Makes `memory` of the file; undo with guest_memory_destroy. `fd` may be closed afterwards. `at_least`: the file may
+ * go on behind the memory.
+ */
+int snapshot_map_memory(struct guest_memory *memory, uint64_t size, int fd, bool at_least,
+			const struct snapshot *snapshot, struct err *err);
+
+/* Whether it is as it was saved: reads all of it. */
+int snapshot_check_memory(const struct guest_memory *memory, const struct snapshot *snapshot, struct err *err);
 
 #endif

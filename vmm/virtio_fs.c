@@ -21,9 +21,11 @@
 #include "common/err.h"
 #include "vmm/fs_abi.h"
 #include "vmm/fs_server.h"
+#include "vmm/fs_tables.h"
 #include "vmm/virtio_device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_ids.h>
 #include <signal.h>
 #include <string.h>
@@ -548,7 +550,7 @@ static bool wait_until_quiet(struct virtio_fs *fs)
 	return quiet;
 }
 
-int virtio_fs_save(struct virtio_device *device, struct fs_saved *out, struct err *err)
+int virtio_fs_save(struct virtio_device *device, bool untouched, struct fs_saved *out, struct err *err)
 {
 	struct virtio_fs *fs = fs_of(device);
 	struct fs_server *server = fs->server;
@@ -558,7 +560,7 @@ int virtio_fs_save(struct virtio_device *device, struct fs_saved *out, struct er
 		return err_set(err, EOPNOTSUPP, "virtio-fs: the guest has a window for files, which cannot be saved");
 	if (!wait_until_quiet(fs))
 		return err_set(err, EBUSY, "virtio-fs: a request is still under way");
-	if (fs_nodes_count(&server->nodes) != 1 || fs_handles_count(&server->handles) != 0)
+	if (untouched && (fs_nodes_count(&server->nodes) != 1 || fs_handles_count(&server->handles) != 0))
 		return err_set(err, EBUSY, "virtio-fs: the guest has looked at files");
 	*out = (struct fs_saved){
 		.minor = atomic_load(&server->minor),
@@ -566,6 +568,23 @@ int virtio_fs_save(struct virtio_device *device, struct fs_saved *out, struct er
 		.write_back = atomic_load(&server->write_back),
 	};
 	return 0;
+}
+
+int virtio_fs_open_pagemap(struct virtio_device *device)
+{
+	return openat(fs_of(device)->server->proc_fd, "../pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+int virtio_fs_save_tables(struct virtio_device *device, struct snapshot_writer *writer, int fd, uint64_t *end,
+			  struct err *err)
+{
+	return fs_tables_save(fs_of(device)->server, writer, fd, end, err);
+}
+
+int virtio_fs_restore_tables(struct virtio_device *device, const struct snapshot *snapshot, int fd,
+			     bool changes_accepted, struct err *err)
+{
+	return fs_tables_restore(fs_of(device)->server, snapshot, fd, changes_accepted, err);
 }
 
 int virtio_fs_restore(struct virtio_device *device, const struct fs_saved *saved, struct err *err)

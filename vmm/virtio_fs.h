@@ -17,6 +17,8 @@
 struct err;
 struct fs_caching;
 struct fs_window;
+struct snapshot;
+struct snapshot_writer;
 struct virtio_device;
 
 enum { VIRTIO_FS_WORKERS_DEFAULT = 4, VIRTIO_FS_WORKERS_MAX = 32 };
@@ -49,16 +51,30 @@ int virtio_fs_add_share(struct virtio_device *device, const char *name, int fd, 
 /* No new look-ups; what is open goes on. */
 int virtio_fs_remove_share(struct virtio_device *device, const char *name, struct err *err);
 
-/* What was agreed on in INIT. There is no more to a session in which the guest knows only the root. */
+/* What was agreed on in INIT. */
 struct fs_saved {
 	uint32_t minor; /* 0: no INIT yet */
 	uint8_t openless, write_back, reserved[2];
 };
 
-/* Waits until no request is under way. Fails if that takes long, or if the guest knows a file by now. No vCPU runs. */
-int virtio_fs_save(struct virtio_device *device, struct fs_saved *out, struct err *err);
+/*
+ * Waits until no request is under way. Fails if that takes long, or if the guest is to be `untouched` and knows a file
+ * by now. No vCPU runs.
+ */
+int virtio_fs_save(struct virtio_device *device, bool untouched, struct fs_saved *out, struct err *err);
+
+/* This process's pagemap, by the way to open files: -1 with errno. */
+int virtio_fs_open_pagemap(struct virtio_device *device);
+
+/* After it: what the guest knows of the shares, see fs_tables.h. */
+int virtio_fs_save_tables(struct virtio_device *device, struct snapshot_writer *writer, int fd, uint64_t *end,
+			  struct err *err);
 
 /* Into a device that no driver has seen. */
 int virtio_fs_restore(struct virtio_device *device, const struct fs_saved *saved, struct err *err);
+
+/* When the shares are there. */
+int virtio_fs_restore_tables(struct virtio_device *device, const struct snapshot *snapshot, int fd,
+			     bool changes_accepted, struct err *err);
 
 #endif

@@ -402,6 +402,28 @@ void virtio_net_memory_grew(struct virtio_device *device)
 	pthread_mutex_unlock(&device->lock);
 }
 
+bool virtio_net_describe(struct virtio_device *device, uint8_t mac[6])
+{
+	struct virtio_net *net = net_of(device);
+
+	memcpy(mac, net->mac, MAC_SIZE);
+	return net->ops.features & FEATURES_USO;
+}
+
+void virtio_net_hold(struct virtio_device *device, bool held)
+{
+	struct virtio_net *net = net_of(device);
+
+	pthread_mutex_lock(&device->lock);
+	if (net->vhost && device->active) {
+		if (held)
+			net_vhost_stop(net->vhost);
+		else if (!net_vhost_go_on(net->vhost, device, net->tap_fd))
+			device->fail(device, "vhost-net does not take its rings again");
+	}
+	pthread_mutex_unlock(&device->lock);
+}
+
 void virtio_net_unplug(struct virtio_device *device)
 {
 	struct virtio_net *net = net_of(device);
@@ -441,10 +463,39 @@ out:
 	return is_done;
 }
 
+static struct virtio_net *make(struct loop *loop, const uint8_t mac[6])
+{
+	struct virtio_net *net = calloc(1, sizeof *net);
+
+	if (!net)
+		return NULL;
+	net->ops = net_ops;
+	virtio_device_init(&net->device, &net->ops, QUEUE_COUNT);
+	net->device.own_calls = true; /* packets are many: each interrupt would cost two exits more */
+	net->loop = loop;
+	net->tap_fd = -1;
+	memcpy(net->mac, mac, MAC_SIZE);
+	return net;
+}
+
+struct virtio_device *virtio_net_create_unplugged(struct loop *loop, const uint8_t mac[6], bool with_vhost,
+						  bool with_uso, struct err *err)
+{
+	struct virtio_net *net = make(loop, mac);
+
+	if (!net) {
+		err_set(err, ENOMEM, "virtio-net: out of memory");
+		return NULL;
+	}
+	net->device.own_kicks = with_vhost;
+	net->ops.features |= with_uso ? FEATURES_USO : 0;
+	return &net->device;
+}
+
 struct virtio_device *virtio_net_create(struct loop *loop, const uint8_t mac[6], int tap_fd, int vhost_fd,
 					struct err *err)
 {
-	struct virtio_net *net = calloc(1, sizeof *net);
+	struct virtio_net *net = make(loop, mac);
 
 	if (!net) {
 		close(tap_fd);
@@ -452,12 +503,7 @@ struct virtio_device *virtio_net_create(struct loop *loop, const uint8_t mac[6],
 		err_set(err, ENOMEM, "virtio-net: out of memory");
 		return NULL;
 	}
-	net->ops = net_ops;
-	virtio_device_init(&net->device, &net->ops, QUEUE_COUNT);
-	net->device.own_calls = true; /* packets are many: each interrupt would cost two exits more */
-	net->loop = loop;
 	net->tap_fd = tap_fd;
-	memcpy(net->mac, mac, MAC_SIZE);
 	if (prepare_tap(tap_fd))
 		net->ops.features |= FEATURES_USO;
 	if (vhost_fd >= 0) {

@@ -31,4 +31,14 @@ void virtio_net_unplug(struct virtio_device *device);
  */
 bool virtio_net_replug(struct virtio_device *device, const uint8_t mac[6], int *tap_fd, int *vhost_fd);
 
+/* One that is unplugged from the start, and offers what a device before it did. */
+struct virtio_device *virtio_net_create_unplugged(struct loop *loop, const uint8_t mac[6], bool with_vhost,
+						  bool with_uso, struct err *err);
+
+/* Its MAC, and whether it offers to leave UDP whole. */
+bool virtio_net_describe(struct virtio_device *device, uint8_t mac[6]);
+
+/* vhost-net stops, until it is let go; what goes through this process does so on the loop thread only. */
+void virtio_net_hold(struct virtio_device *device, bool held);
+
 #endif

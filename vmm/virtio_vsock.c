@@ -648,6 +648,37 @@ void virtio_vsock_set_ready(struct virtio_device *device)
 	come_back(v);
 }
 
+uint32_t virtio_vsock_serial(struct virtio_device *device)
+{
+	return vsock_of(device)->serial;
+}
+
+void virtio_vsock_set_serial(struct virtio_device *device, uint32_t serial)
+{
+	vsock_of(device)->serial = serial;
+}
+
+int virtio_vsock_tell_reset(struct virtio_device *device, struct err *err)
+{
+	static const uint8_t transport_reset[4] = { 0 };
+	struct virtqueue *queue = &device->queues[QUEUE_EVENT];
+	struct virtq_chain chain;
+	int result = -1;
+
+	pthread_mutex_lock(&device->lock);
+	if (device->active && virtqueue_pop(queue, &chain) > 0) {
+		size_t written = iovec_write(virtq_chain_writable(&chain), chain.writable_count, 0, transport_reset,
+					     sizeof transport_reset);
+
+		virtqueue_push(queue, chain.head, (uint32_t)written);
+		if (virtqueue_should_signal(queue))
+			device->signal_queue(device, QUEUE_EVENT);
+		result = 0;
+	}
+	pthread_mutex_unlock(&device->lock);
+	return result ? err_set(err, EBADMSG, "vsock: the saved guest cannot be told that it is another one") : 0;
+}
+
 unsigned virtio_vsock_connections(struct virtio_device *device)
 {
 	return atomic_load(&vsock_of(device)->in_use);

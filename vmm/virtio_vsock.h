@@ -32,4 +32,17 @@ void virtio_vsock_set_ready(struct virtio_device *device);
 /* Connections in use, for statistics. Any thread. */
 unsigned virtio_vsock_connections(struct virtio_device *device);
 
+/*
+ * Tells the guest that all its connections are gone (5.10.6.7, TRANSPORT_RESET), as those of a saved guest are. Between
+ * activate and the first new connection; fails if its driver has no buffer for it.
+ */
+int virtio_vsock_tell_reset(struct virtio_device *device, struct err *err);
+
+/*
+ * How many connections there were: the guest may have sockets of them for a while, and those to come must not look like
+ * them. The loop does not run.
+ */
+uint32_t virtio_vsock_serial(struct virtio_device *device);
+void virtio_vsock_set_serial(struct virtio_device *device, uint32_t serial);
+
 #endif

@@ -58,6 +58,9 @@ enum vmm_control_op {
 	VMM_CONTROL_ADD_NET = 7,
 	VMM_CONTROL_FIND_NET = 8,   /* arg: the interface; the reply has its place; ENOENT: not one of this VM's */
 	VMM_CONTROL_REMOVE_NET = 9, /* arg: the interface, which the guest has let go of */
+	/* The fds of two empty files, for memory and state: both are complete when the reply comes, and the VM goes on.
+	 */
+	VMM_CONTROL_CHECKPOINT = 10,
 	/*
 	 * Memory: arg: bytes that the VM should have in all. The reply has the place of the device that the guest is to
 	 * know of (address 0: none is needed yet) and `growth`; the guest's driver follows in its own time. With arg 0

@@ -428,10 +428,7 @@ PY
 	[ ! -e /sys/fs/cgroup/bulkhead-named ]
 }
 
-@test "checkpoint and restore refuse clearly, spec does not overwrite, an unknown verb is 3" {
-	run bh checkpoint --help
-	assert_status 1
-	assert_one_line "not supported yet"
+@test "spec does not overwrite, an unknown verb is 3" {
 	run bh spec --bundle "$BUNDLE"
 	assert_status 1
 	assert_one_line config.json exists

@@ -13,6 +13,15 @@ teardown() {
 	assert_equal "$(pgrep -x 'bulkhead.*' -a)$(ls "$STATE_ROOT")" ''
 }
 
+@test "checkpoint" {
+	run timeout 300 examples/checkpoint/run "$ROOTFS_DIR/busybox"
+	assert_status 0
+	assert_output 'the original had counted to'
+	assert_output 'restored, it goes on with'
+	assert_equal "$(grep -c '^fork-[ab]-[0-9]* counts on' <<<"$output")" 2
+	assert_equal "$(grep '^fork-' <<<"$output" | awk '{ print $NF }' | sort -u | wc -l)" 2
+}
+
 @test "hello" {
 	run timeout 60 examples/hello/run "$ROOTFS_DIR/busybox"
 	assert_status 0

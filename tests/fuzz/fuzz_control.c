@@ -94,7 +94,15 @@ static int remove_net(void *arg, uint64_t key, struct err *err)
 	return key ? err_set(err, ENOENT, "none") : 0;
 }
 
+static int checkpoint(void *arg, int memory_fd, int state_fd, struct err *err)
+{
+	(void)arg;
+	assert(fcntl(memory_fd, F_GETFD) == FD_CLOEXEC && fcntl(state_fd, F_GETFD) == FD_CLOEXEC);
+	return memory_fd & 1 ? 0 : err_set(err, EAGAIN, "the guest is not ready yet");
+}
+
 static const struct control_ops ops = {
+	.checkpoint = checkpoint,
 	.pause = plain,
 	.resume = end,
 	.stats = stats,

@@ -7,6 +7,8 @@
  * Covers: vmm/snapshot.c vmm/virtio_state.c
  */
 #include "common/err.h"
+#include "vmm/fs_server.h"
+#include "vmm/fs_tables.h"
 #include "vmm/guest_memory.h"
 #include "vmm/sandbox.h"
 #include "vmm/snapshot.h"
@@ -15,8 +17,12 @@
 #include "vmm/virtio_state.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MEMORY (8u << 20)
 
@@ -37,6 +43,30 @@ static void check_device(const struct virtio_saved *saved, struct guest_memory *
 			virtqueue_push(&mmio.device->queues[0], chain.head, 0);
 	}
 	virtio_mmio_destroy(&mmio);
+}
+
+/* A server that has one share, with a file in it, takes up any tables and forgets them again. */
+static void check_files(const struct snapshot *snapshot)
+{
+	static int image = -1;
+	static char path[] = "/tmp/fuzz-snapshot-XXXXXX";
+	struct fs_server *server =
+		fs_server_create((struct fs_limits){ .nodes = 64, .handles = 16 }, -1, &(struct err)ERR_INIT);
+	struct err err = ERR_INIT;
+
+	if (image < 0) {
+		image = memfd_create("image", MFD_CLOEXEC);
+		int fd = mkdtemp(path) ? open(path, O_PATH | O_CLOEXEC) : -1;
+
+		if (image < 0 || fd < 0 || ftruncate(image, 1 << 16) || mkdirat(fd, "d", 0755))
+			abort();
+		close(fd);
+	}
+	if (!server || fs_shares_add(&server->shares, "rootfs", open(path, O_PATH | O_CLOEXEC), false, &err))
+		abort();
+	if (fs_tables_restore(server, snapshot, image, true, &err))
+		assert(err.code && err.text[0]);
+	fs_server_destroy(server);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -62,7 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		for (size_t i = 0; extents && i < count; i++)
 			assert(extents[i].length && extents[i].offset + extents[i].length <= MEMORY);
-		for (unsigned kind = 0; kind < 40; kind++) {
+		check_files(&snapshot);
+		for (unsigned kind = 0; kind < 48; kind++) {
 			payload = snapshot_find_array(&snapshot, kind, 0, 1, SIZE_MAX, &count, &err);
 			assert(!payload || (const uint8_t *)payload + count <= copy + size);
 		}

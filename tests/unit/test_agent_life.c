@@ -9,12 +9,12 @@
 #include <string.h>
 
 /* What the drawing in life.h says, written a second time and in another form: S is refused, a letter is a state. */
-static const char letters[LIFE_STATE_COUNT + 1] = "CcSRPXD";
+static const char letters[LIFE_STATE_COUNT + 1] = "CcSRPZAXD";
 static const char *const expected[LIFE_STATE_COUNT] = {
 	/*                  BUILT START STARTED EXIT EXEC KILL FREEZE THAW DELETE */
-	[LIFE_CREATING] = "c--X-C--D", [LIFE_CREATED] = "-S-Xcc--D", [LIFE_STARTING] = "--RXSS--D",
-	[LIFE_RUNNING] = "---XRRP-D",  [LIFE_PAUSED] = "---X-P-RD",  [LIFE_STOPPED] = "--------D",
-	[LIFE_DELETING] = "---D----D",
+	[LIFE_CREATING] = "c--X-C--D---", [LIFE_CREATED] = "-S-Xcc--D---", [LIFE_STARTING] = "--RXSS--D---",
+	[LIFE_RUNNING] = "---XRRP-DZ--",  [LIFE_PAUSED] = "---X-P-RD---",  [LIFE_SUSPENDED] = "---X-Z--D-RA",
+	[LIFE_ADOPTED] = "-S-X-A--D---",  [LIFE_STOPPED] = "--------D---", [LIFE_DELETING] = "---D----D---",
 };
 
 static void test_life_every_cell_is_as_drawn(void **unused)

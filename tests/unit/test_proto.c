@@ -104,6 +104,12 @@ static const struct {
 	{ PROTO_DEVICE_ADD_REPLY, 43, 0, "device add reply" },
 	{ PROTO_DEVICE_REMOVE, 44, 64, "device remove" },
 	{ PROTO_DEVICE_REMOVE_REPLY, 45, 0, "device remove reply" },
+	{ PROTO_SUSPEND, 46, 2048, "suspend" },
+	{ PROTO_SUSPEND_REPLY, 47, 0, "suspend reply" },
+	{ PROTO_RELEASE, 48, 2048, "release" },
+	{ PROTO_RELEASE_REPLY, 49, 0, "release reply" },
+	{ PROTO_ADOPT, 50, 65536, "adopt" },
+	{ PROTO_ADOPT_REPLY, 51, 64, "adopt reply" },
 };
 
 static void test_proto_every_type_has_its_number_name_and_bound(void **state)

@@ -9,6 +9,7 @@
 #include "vmm/virtio_rng.h"
 #include "vmm/virtio_state.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -156,14 +157,14 @@ static void test_snapshot_memory_is_sparse_and_comes_back_privately(void **state
 	bytes[4096 + 4095] = 2; /* the last byte of a page: it is not zero */
 	bytes[5 * 1024 * 1024] = 3;
 	bytes[MEMORY - 1] = 4;
-	assert_int_equal(snapshot_save_memory(&memory, fd, &writer, &err), 0);
+	assert_int_equal(snapshot_save_memory(&memory, -1, fd, false, &writer, &err), 0);
 	assert_int_equal(snapshot_finish(&writer, &err), 0);
 	assert_int_equal(fstat(fd, &status), 0);
 	assert_int_equal(status.st_size, MEMORY);
 	assert_int_equal(status.st_blocks * 512, 4 * 4096);
 
 	assert_int_equal(snapshot_open(&snapshot, writer.data, writer.length, &err), 0);
-	assert_int_equal(snapshot_map_memory(&again, MEMORY, fd, &snapshot, &err), 0);
+	assert_int_equal(snapshot_map_memory(&again, MEMORY, fd, false, &snapshot, &err), 0);
 	copy = guest_memory_at(&again, 0, MEMORY);
 	assert_memory_equal(copy, bytes, MEMORY);
 	copy[0] = 99;
@@ -173,11 +174,82 @@ static void test_snapshot_memory_is_sparse_and_comes_back_privately(void **state
 
 	/* A file that has lost its end. */
 	assert_int_equal(ftruncate(fd, MEMORY - 4096), 0);
-	assert_int_equal(snapshot_map_memory(&again, MEMORY, fd, &snapshot, &err), -1);
+	assert_int_equal(snapshot_map_memory(&again, MEMORY, fd, false, &snapshot, &err), -1);
 	assert_non_null(strstr(err.text, "is not a file of"));
 	guest_memory_destroy(&memory);
 	free(writer.data);
 	close(fd);
+}
+
+/* With the pagemap, as the monitor saves: the same, and nothing is touched that was not. Then the checksums. */
+static void test_snapshot_untouched_memory_is_not_touched(void **state)
+{
+	struct guest_memory memory, again;
+	struct snapshot_writer writer = { 0 };
+	struct snapshot snapshot;
+	struct err err = ERR_INIT;
+	int fd = memfd_create("memory", MFD_CLOEXEC), pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry;
+	uint8_t *bytes;
+
+	(void)state;
+	assert_int_equal(guest_memory_create_plain(&memory, MEMORY, &err), 0);
+	bytes = guest_memory_at(&memory, 0, MEMORY);
+	bytes[8192] = 1;
+	bytes[MEMORY - 1] = 2;
+	assert_int_equal(snapshot_save_memory(&memory, pagemap, fd, true, &writer, &err), 0);
+	assert_int_equal(pread(pagemap, &entry, sizeof entry, (off_t)((uintptr_t)bytes / 4096 + 700) * 8), 8);
+	assert_int_equal(entry >> 62, 0);
+	assert_int_equal(snapshot_finish(&writer, &err), 0);
+	assert_int_equal(snapshot_open(&snapshot, writer.data, writer.length, &err), 0);
+	assert_int_equal(ftruncate(fd, MEMORY + 4096), 0);
+	assert_int_equal(snapshot_map_memory(&again, MEMORY, fd, true, &snapshot, &err), 0);
+	assert_memory_equal(guest_memory_at(&again, 0, MEMORY), bytes, MEMORY);
+	assert_int_equal(snapshot_check_memory(&again, &snapshot, &err), 0);
+	free(writer.data);
+	guest_memory_destroy(&again);
+	guest_memory_destroy(&memory);
+	close(fd);
+	close(pagemap);
+}
+
+static void test_snapshot_memory_of_a_template_is_saved_whole(void **state)
+{
+	struct guest_memory memory, again, third;
+	struct snapshot_writer writer = { 0 }, second = { 0 };
+	struct snapshot snapshot, later;
+	struct err err = ERR_INIT;
+	int fd = memfd_create("memory", MFD_CLOEXEC), copy = memfd_create("copy", MFD_CLOEXEC);
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint8_t *bytes;
+
+	(void)state;
+	assert_int_equal(guest_memory_create_plain(&memory, MEMORY, &err), 0);
+	bytes = guest_memory_at(&memory, 0, MEMORY);
+	bytes[8192] = 1;
+	bytes[5 << 20] = 7;
+	assert_int_equal(snapshot_save_memory(&memory, pagemap, fd, true, &writer, &err), 0);
+	assert_int_equal(snapshot_finish(&writer, &err), 0);
+	assert_int_equal(snapshot_open(&snapshot, writer.data, writer.length, &err), 0);
+	assert_int_equal(snapshot_map_memory(&again, MEMORY, fd, false, &snapshot, &err), 0);
+	/* Not one of its pages is in the page tables yet. */
+	assert_int_equal(snapshot_save_memory(&again, pagemap, copy, true, &second, &err), 0);
+	assert_int_equal(snapshot_finish(&second, &err), 0);
+	assert_int_equal(snapshot_open(&later, second.data, second.length, &err), 0);
+	assert_int_equal(snapshot_map_memory(&third, MEMORY, copy, false, &later, &err), 0);
+	assert_memory_equal(guest_memory_at(&third, 0, MEMORY), bytes, MEMORY);
+	assert_int_equal(snapshot_check_memory(&third, &later, &err), 0);
+	*(uint8_t *)guest_memory_at(&third, 8192 + 17, 1) ^= 1;
+	assert_int_equal(snapshot_check_memory(&third, &later, &err), -1);
+	assert_non_null(strstr(err.text, "checksum of the saved memory is wrong"));
+	guest_memory_destroy(&third);
+	guest_memory_destroy(&again);
+	guest_memory_destroy(&memory);
+	free(writer.data);
+	free(second.data);
+	close(fd);
+	close(copy);
+	close(pagemap);
 }
 
 static void test_snapshot_many_extents_become_few(void **state)
@@ -196,12 +268,12 @@ static void test_snapshot_many_extents_become_few(void **state)
 	bytes = guest_memory_at(&memory, 0, size);
 	for (uint64_t at = 0; at < size; at += 512 << 10)
 		bytes[at] = (uint8_t)(at >> 19) | 1;
-	assert_int_equal(snapshot_save_memory(&memory, fd, &writer, &err), 0);
+	assert_int_equal(snapshot_save_memory(&memory, -1, fd, false, &writer, &err), 0);
 	assert_int_equal(snapshot_finish(&writer, &err), 0);
 	assert_int_equal(snapshot_open(&snapshot, writer.data, writer.length, &err), 0);
 	assert_non_null(snapshot_find_extents(&snapshot, size, &count, &err));
 	assert_true(count > 0 && count <= SNAPSHOT_EXTENTS_MAX);
-	assert_int_equal(snapshot_map_memory(&again, size, fd, &snapshot, &err), 0);
+	assert_int_equal(snapshot_map_memory(&again, size, fd, false, &snapshot, &err), 0);
 	for (uint64_t at = 0; at < size; at += 512 << 10)
 		assert_int_equal(*(uint8_t *)guest_memory_at(&again, at, 1), (uint8_t)(at >> 19) | 1);
 	guest_memory_destroy(&again);
@@ -413,6 +485,8 @@ int main(void)
 		cmocka_unit_test(test_snapshot_too_large_is_not_written),
 		cmocka_unit_test(test_snapshot_extents_that_make_no_sense_are_refused),
 		cmocka_unit_test(test_snapshot_memory_is_sparse_and_comes_back_privately),
+		cmocka_unit_test(test_snapshot_untouched_memory_is_not_touched),
+		cmocka_unit_test(test_snapshot_memory_of_a_template_is_saved_whole),
 		cmocka_unit_test(test_snapshot_many_extents_become_few),
 		cmocka_unit_test(test_snapshot_device_comes_back),
 		cmocka_unit_test(test_snapshot_broken_device_is_not_saved),

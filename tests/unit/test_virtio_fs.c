@@ -385,7 +385,7 @@ static void clone_opens_files_where_that_makes_a_difference(void **state)
 		assert_int_equal(
 			virtio_fs_add_share(device, "s", open(shares[i].path, O_PATH | O_CLOEXEC), false, &err), 0);
 		assert_int_equal(virtio_fs_restore(device, &saved, &err), 0);
-		assert_int_equal(virtio_fs_save(device, &again, &err), 0);
+		assert_int_equal(virtio_fs_save(device, true, &again, &err), 0);
 		assert_int_equal(again.openless, shares[i].openless);
 		device->ops->destroy(device);
 	}

@@ -330,6 +330,32 @@ static void test_vsock_host_ports_differ(void **state)
 
 /* --- packets that are not right ---------------------------------------------------------------------------------- */
 
+/* As the guest of a checkpoint is told, before it runs. */
+static void test_vsock_guest_is_told_that_its_connections_are_gone(void **state)
+{
+	struct fixture *f = *state;
+	enum { EVENT = 2 };
+	uint32_t head, written;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(virtio_vsock_tell_reset(f->device, &err), -1);
+	f = start(state);
+	assert_int_equal(virtio_vsock_tell_reset(f->device, &err), -1);
+	assert_non_null(strstr(err.text, "cannot be told"));
+	uint64_t address = driver_alloc(&f->driver, 4);
+	memset(driver_at(&f->driver, address), 0xff, 4);
+	driver_put(&f->driver, EVENT, 1, (struct driver_segment[]){ { address, 4, true } });
+	assert_int_equal(virtio_vsock_tell_reset(f->device, &err), 0);
+	assert_true(driver_take(&f->driver, EVENT, &head, &written));
+	assert_int_equal(written, 4);
+	assert_memory_equal(driver_at(&f->driver, address), "\0\0\0\0", 4);
+	/* Its sockets may be there still: those to come have other numbers. */
+	virtio_vsock_set_serial(f->device, 7);
+	program(f, 0, "CONNECT 1024\n");
+	assert_int_equal(expect(f, VSOCK_OP_REQUEST).header.src_port, 0x40000000 + 7 * VSOCK_CONNECTIONS_MAX);
+	assert_int_equal(virtio_vsock_serial(f->device), 8);
+}
+
 static void test_vsock_packet_with_wrong_addresses_is_dropped(void **state)
 {
 	struct fixture *f = start(state);
@@ -759,6 +785,7 @@ int main(void)
 		TEST(test_vsock_program_gone_before_the_response_resets),
 		TEST(test_vsock_connect_from_the_guest_is_refused),
 		TEST(test_vsock_host_ports_differ),
+		TEST(test_vsock_guest_is_told_that_its_connections_are_gone),
 		TEST(test_vsock_packet_with_wrong_addresses_is_dropped),
 		TEST(test_vsock_packet_of_unknown_type_is_answered_in_kind),
 		TEST(test_vsock_packet_of_wrong_length_resets_its_connection),

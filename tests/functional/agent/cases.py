@@ -967,6 +967,67 @@ def test_pause_stops_and_resume_goes_on(host):
         assert box.status() == signal.SIGKILL
 
 
+def quiet(sock):
+    """What comes before there is nothing for a while."""
+    pieces = []
+    sock.settimeout(0.3)
+    try:
+        while True:
+            pieces.append(sock.recv(65536))
+            assert pieces[-1]
+    except socket.timeout:
+        sock.settimeout(10)
+        return b"".join(pieces)
+
+
+def test_suspend_lasts_as_long_as_its_connection(host):
+    with Box(host, "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done") as box:
+        first = int(read_line(box.stdout))
+        for way in ("release", "close"):
+            checkpoint = Connection(host.directory)
+            checkpoint.call("suspend", container=box.id)
+            rest = quiet(box.stdout).split()
+            raises(errno.EBUSY, "cannot exec in a container while it is checkpointed", exec_in, box, "x", "true")
+            raises(errno.EBUSY, "container not running", checkpoint.call, "suspend", container=box.id)
+            if way == "release":
+                checkpoint.call("release", container=box.id)
+            checkpoint.close()
+            # Not a number is lost, none comes twice.
+            line = int(read_line(box.stdout))
+            assert [int(n) for n in rest] == list(range(first + 1, first + 1 + len(rest))), rest
+            assert line == first + len(rest) + 1, (first, len(rest), line)
+            first = line
+        raises(errno.EINVAL, "no copy that waits for its container", box.control.call, "adopt", id="other")
+
+
+def test_suspend_and_kill_delivers_what_was_written(host):
+    with Box(host, "sh", "-c", "echo before; sleep 1000 & wait") as box:
+        checkpoint = Connection(host.directory)
+        checkpoint.call("suspend", container=box.id)
+        checkpoint.call("kill", container=box.id, signal=signal.SIGKILL, all=True)
+        assert read_all(box.stdout) == b"before\n"
+        assert box.status() == signal.SIGKILL
+        checkpoint.close()
+
+
+def test_suspend_with_a_reader_that_is_away_keeps_everything(host):
+    with Box(host, "sh", "-c", "seq 200000; sleep 1000") as box:
+        time.sleep(0.5)
+        checkpoint = Connection(host.directory)
+        checkpoint.call("suspend", container=box.id)
+        checkpoint.close()
+        seen = b""
+        while not seen.endswith(b"\n200000\n"):
+            seen += box.stdout.recv(65536)
+        assert seen.split() == [b"%d" % n for n in range(1, 200001)]
+
+
+def test_suspend_of_several_containers_is_refused(host):
+    with Box(host, "sleep", "1000") as one, Box(host, "sleep", "1000"):
+        raises(errno.ENOTSUP, "several containers share this virtual machine", one.control.call, "suspend",
+               container=one.id)
+
+
 def test_delete_running_kills(host):
     with Box(host, "sh", "-c", "sleep 1000 & sleep 1000 & mkdir /sys/fs/cgroup/sub; wait",
              box={"mounts": [m for m in container()["mounts"] if m["type"] != "cgroup"]

@@ -26,6 +26,9 @@ TYPES = {
     "attach": (26, "AttachRequest", "Empty"),
     "freeze": (28, "FreezeRequest", "Empty"),
     "oom_wait": (30, "ContainerRequest", "Empty"),
+    "suspend": (46, "ContainerRequest", "Empty"),
+    "release": (48, "ContainerRequest", "Empty"),
+    "adopt": (50, "AdoptRequest", "ProcessReply"),
     "forward": (40, "ForwardRequest", "Empty"),
 }
 
