@@ -69,9 +69,10 @@ log_of() { cat "$STATE_ROOT/$1/log"; }
 	after=$(date +%s.%N)
 	echo "$answer"
 	# No tick was lost or came twice, and the monotonic clock did not see the time in between.
-	assert_equal "$(sort -n "$WORK/data/log" | uniq -d | wc -l)" 0
+	head -c "$(stat -c %s "$WORK/data/log")" "$WORK/data/log" | grep '[0-9]' >"$WORK/log" # it grows
+	assert_equal "$(sort -n "$WORK/log" | uniq -d | wc -l)" 0
 	[ "$(of "$answer" .count)" -gt "$counted" ]
-	assert_equal "$(seq "$(tail -n 1 "$WORK/data/log")" | wc -l)" "$(wc -l <"$WORK/data/log")"
+	assert_equal "$(tail -n 1 "$WORK/log")" "$(wc -l <"$WORK/log")"
 	[ "$(of "$answer" '.gap < 7')" = true ]
 	assert_equal "$(of "$answer" '.rows | tostring')" '[1,2,3]'
 	assert_equal "$(of "$answer" .nameless) $(of "$answer" .links)" 'secret 0'
