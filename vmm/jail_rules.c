@@ -66,23 +66,21 @@ static const struct call_rule common[] = {
 };
 
 static const struct call_rule loop[] = {
-	ALLOW(epoll_wait),  /* the loop itself */
-	ALLOW(epoll_pwait), /* the same, as some versions of libc spell it */
-	ALLOW(epoll_ctl),   /* descriptors come and go */
-	ALLOW(recvmsg),     /* control requests and the descriptors with them */
-	ALLOW(sendmsg),     /* their answers; vsock data out of the guest's buffers */
-	ALLOW(recvfrom),    /* vsock: the first line of a connection */
-	ALLOW(readv),       /* vsock and network data into the guest's buffers */
-	ALLOW(accept4),     /* a new connection to the guest */
-	ALLOW(shutdown),    /* one direction of a connection ends */
-	/* vsock: a spare descriptor, for when there are no others left; a disk's doorbell, for threads that wait in
-	   read */
-	ONE_OF(fcntl, 1, F_DUPFD_CLOEXEC, F_SETFL),
-	ALLOW(eventfd2),   /* doorbell and interrupt of a device that is added later */
-	ALLOW(newfstatat), /* what kind of file a share added later is */
-	ALLOW(fstat),      /* the same */
-	ALLOW(statx),      /* the same */
-	ALLOW(fstatfs),    /* its file system */
+	ALLOW(epoll_wait),                 /* the loop itself */
+	ALLOW(epoll_pwait),                /* the same, as some versions of libc spell it */
+	ALLOW(epoll_ctl),                  /* descriptors come and go */
+	ALLOW(recvmsg),                    /* control requests and the descriptors with them */
+	ALLOW(sendmsg),                    /* their answers; vsock data out of the guest's buffers */
+	ALLOW(recvfrom),                   /* vsock: the first line of a connection */
+	ALLOW(readv),                      /* vsock and network data into the guest's buffers */
+	ALLOW(accept4),                    /* a new connection to the guest */
+	ALLOW(shutdown),                   /* one direction of a connection ends */
+	ONE_OF(fcntl, 1, F_DUPFD_CLOEXEC), /* vsock: a spare descriptor, for when there are no others left */
+	ALLOW(eventfd2),                   /* doorbell and interrupt of a device that is added later */
+	ALLOW(newfstatat),                 /* what kind of file a share added later is */
+	ALLOW(fstat),                      /* the same */
+	ALLOW(statx),                      /* the same */
+	ALLOW(fstatfs),                    /* its file system */
 	/*
 	 * Interrupts; doorbells and interrupts of such a device; its tap; vhost-net; memory that the VM grows by, which
 	 * can be no more than this process has itself.
@@ -135,14 +133,14 @@ static const struct call_rule files[] = {
 	ALLOW(listxattr),               /* LISTXATTR */
 	ALLOW(setxattr),                /* SETXATTR */
 	ALLOW(removexattr),             /* REMOVEXATTR */
-	/* LOOKUP of a share; FLUSH */
-	ONE_OF(fcntl, 1, F_DUPFD_CLOEXEC), ALLOW(umask), /* what is made is made with the guest's umask, */
-	ALLOW(setfsuid),                                 /* user, */
-	ALLOW(setfsgid),                                 /* group, */
-	ALLOW(capset),                                   /* and without CAP_FSETID where that clears set-id bits */
-	ALLOW(capget),                                   /* a further file thread: which it has */
-	ALLOW(geteuid),                                  /* and as whom it begins */
-	ALLOW(getegid),                                  /* the same */
+	/* LOOKUP of a share; FLUSH; a disk's doorbell, for its threads, which are started here and wait in read */
+	ONE_OF(fcntl, 1, F_DUPFD_CLOEXEC, F_SETFL), ALLOW(umask), /* what is made is made with the guest's umask, */
+	ALLOW(setfsuid),                                          /* user, */
+	ALLOW(setfsgid),                                          /* group, */
+	ALLOW(capset),                /* and without CAP_FSETID where that clears set-id bits */
+	ALLOW(capget),                /* a further file thread: which it has */
+	ALLOW(geteuid),               /* and as whom it begins */
+	ALLOW(getegid),               /* the same */
 	ALLOW(fchdir),                /* its working directory, where open files are found by number, */
 	ONE_OF(unshare, 0, CLONE_FS), /* which is its own, as its umask is */
 	ONE_OF(prctl, 0, PR_SET_NAME, PR_GET_SECUREBITS, PR_SET_SECUREBITS), /* a further thread's name and ids */
