@@ -194,7 +194,8 @@ EOF
 	echo '{"CriuVersion": 31100}' >"$(image)/manifest"
 	refuse "no checkpoint of bulkhead's"
 	share "$WORK/data" /more rw
-	refuse 'mounts are not those of the checkpoint: the first that differs is "m1 /more"'
+	refuse 'mounts are not those of the checkpoint: the first that differs is "mount'
+	assert_output ' /more"'
 	config 'del(.mounts[-1]) | .process.terminal = true'
 	refuse "process has no terminal, the bundle's has one" --console-socket "$WORK/none"
 	config '.process.terminal = false'
