@@ -318,7 +318,6 @@ EOF
 		ip -n "$n" link set eth0 up
 	done
 	set -- $NETNS
-	leak_snapshot
 	config --arg path "/run/netns/$1" '(.linux.namespaces[] | select(.type == "network")).path = $path'
 	stateful
 	start
