@@ -242,7 +242,7 @@ with_notify_socket() { # SOCKET COMMAND...
 		timeout 60 "$BULKHEAD" run --detach --pid-file "$WORK/pid" --bundle "$BUNDLE" "$ID" 3>&-
 	assert_output "MAINPID=$(cat "$WORK/pid")"
 	assert_output 'READY=1'
-	assert_output 'NOTIFY_SOCKET=/run/notify/notify.sock'
+	assert_output '/run/notify/notify.sock'
 	assert_output 'status 0'
 }
 

@@ -64,7 +64,7 @@ teardown() {
 	script 'head -c 80000000 /dev/zero | tail -c 80000000 | wc -c; echo freed; sleep 60'
 	bh run --bundle "$BUNDLE" "$ID" >"$WORK/out" 2>&1 </dev/null &
 	local runner=$! monitor peak now try
-	while ! grep -q freed "$WORK/out"; do kill -0 "$runner"; sleep 0.2; done
+	while ! grep -q freed "$WORK/out"; do kill -0 "$runner" || { cat "$WORK/out"; return 1; }; sleep 0.2; done
 	monitor=$(pgrep -x bulkhead-vmm)
 	peak=$(awk '/^VmHWM/ { print $2 }' "/proc/$monitor/status")
 	[ "$peak" -gt 80000 ] || { echo "the guest took only $peak KiB"; return 1; }
