@@ -27,7 +27,7 @@ enum { STACK_SIZE = 256 << 10 };
 
 /* --- saving ------------------------------------------------------------------------------------------------ */
 
-enum saver_state { IDLE, WANTED, DONE, ENDING, ENDED };
+enum saver_state { STARTING, IDLE, WANTED, DONE, ENDING, ENDED };
 
 struct template_saver {
 	struct template_parts parts;
@@ -140,18 +140,18 @@ static void set_state(struct template_saver *saver, enum saver_state state)
 static void *saver_main(void *arg)
 {
 	struct template_saver *saver = arg;
-	struct err failure = ERR_INIT;
-	int confined = saver->confine ? saver->confine(&failure) : 0;
+	int confined = saver->confine ? saver->confine(&saver->why) : 0;
 
 	pthread_mutex_lock(&saver->lock);
+	saver->result = confined;
+	set_state(saver, confined ? ENDING : IDLE);
 	while (saver->state != ENDING) {
 		if (saver->state != WANTED) {
 			pthread_cond_wait(&saver->changed, &saver->lock);
 			continue;
 		}
 		pthread_mutex_unlock(&saver->lock);
-		saver->why = failure;
-		saver->result = confined ? confined : save_to_files(saver, &saver->why);
+		saver->result = save_to_files(saver, &saver->why);
 		pthread_mutex_lock(&saver->lock);
 		set_state(saver, DONE);
 	}
@@ -188,6 +188,16 @@ struct template_saver *template_saver_create(const struct template_parts *parts,
 		return NULL;
 	}
 	saver->has_thread = true;
+	/* It has rights, so no guest is to run before it is confined. */
+	pthread_mutex_lock(&saver->lock);
+	while (saver->state == STARTING)
+		pthread_cond_wait(&saver->changed, &saver->lock);
+	pthread_mutex_unlock(&saver->lock);
+	if (saver->result) {
+		*err = saver->why;
+		template_saver_destroy(saver);
+		return NULL;
+	}
 	return saver;
 }
 

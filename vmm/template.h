@@ -42,7 +42,7 @@ struct template_parts {
 
 /* --- saving ------------------------------------------------------------------------------------------------ */
 
-/* Starts the thread, which calls `confine` first. */
+/* Starts the thread and waits until it has called `confine`. NULL with the error set, also of that. */
 struct template_saver *template_saver_create(const struct template_parts *parts, int (*confine)(struct err *err),
 					     struct err *err);
 
