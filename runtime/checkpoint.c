@@ -184,12 +184,14 @@ static int call(struct checkpointing *work, uint16_t type, struct err *err)
 
 int checkpoint_take(struct checkpointing *work, struct container *container, struct checkpoint *out, struct err *err)
 {
-	*work = (struct checkpointing){ .container = container,
-					.agent = { .fd = -1 },
-					.was_paused = container->store->is_paused };
+	*work = (struct checkpointing){ .container = container, .agent = { .fd = -1 } };
 	if (describe(container, out, err) < 0)
 		return -1;
-	/* Paused by its VM: its agent has to have a word with its processes. They may run for a moment meanwhile. */
+	/*
+	 * Paused by its VM: its agent has to have a word with its processes. They may run for a moment meanwhile. Not
+	 * before it is known that the VM is the container's own: a pod's would be stopped for one of its containers.
+	 */
+	work->was_paused = container->store->is_paused;
 	if (work->was_paused && control_call(container->dirfd, VMM_CONTROL_RESUME, NULL, err) < 0)
 		return -1;
 	if (agent_client_open(&work->agent, container->dirfd, AGENT_TIMEOUT_MS, err) < 0)
