@@ -221,8 +221,9 @@ int checkpoint_stop(struct checkpointing *work, struct err *err)
 	int result = agent_client_call(&work->agent, PROTO_KILL, agent_KillRequest_fields, &request, NULL, NULL,
 				       AGENT_TIMEOUT_MS, err);
 
+	if (result < 0)
+		return -1;
 	agent_client_close(&work->agent);
-	if (result == 0)
-		container_await_end(work->container);
-	return result;
+	container_await_end(work->container);
+	return 0;
 }

@@ -55,7 +55,7 @@ struct checkpointing {
  */
 int checkpoint_take(struct checkpointing *work, struct container *container, struct checkpoint *out, struct err *err);
 void checkpoint_release(struct checkpointing *work);
-/* Ends the container's processes, which never run again, and waits for its proxy. */
+/* Ends the container's processes, which never run again, and waits for its proxy. To be released if it fails. */
 int checkpoint_stop(struct checkpointing *work, struct err *err);
 
 #endif
