@@ -166,6 +166,7 @@ static int describe(struct container *container, struct checkpoint *out, struct 
 		out->vcpus = (uint32_t)reply.stats.vcpus;
 		out->terminal = config->process.terminal;
 		out->streams = count_streams(container);
+		out->has_notify = oci_map_get(&container->store->extra, "notify");
 		snprintf(out->file_cache, sizeof out->file_cache, "%s", cache);
 		out->shares = checkpoint_shares(config, container->id, err);
 		result = out->shares ? 0 : -1;

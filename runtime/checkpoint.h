@@ -24,6 +24,7 @@ struct checkpoint {
 	char file_cache[16];
 	bool terminal;
 	uint32_t streams; /* descriptors from 3 on that the process was given */
+	bool has_notify;  /* it has a socket for sd_notify */
 	char *shares;     /* checkpoint_shares; free() it */
 	/* For the monitor: "strict", "changed" (files may have been) or "fork". */
 	const char *mode;

@@ -313,7 +313,11 @@ static int prepare(struct creation *c, struct err *err)
 	if (c->pod.joins)
 		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
 	pass_listen_environment(c);
-	notify_socket_find(&c->notify, request->config);
+	/* A process that was there before has such a socket, or will never have one. */
+	if (!request->checkpoint || request->checkpoint->has_notify)
+		notify_socket_find(&c->notify, request->config);
+	if (request->checkpoint ? request->checkpoint->has_notify : c->notify.fd >= 0)
+		create_record_note(c->created->container.store, "notify", 1);
 	if (describe(c, err) < 0)
 		return -1;
 	c->preserved_fds =
