@@ -205,7 +205,7 @@ uninstall:
 deb: all rootfs
 	+$(Q)packaging/build-deb $(B)
 
-SOURCES := $(wildcard common/*.[ch] vmm/*.[ch] oci/*.[ch] runtime/*.[ch] guest-agent/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/functional/vcpu_time.c)
+SOURCES := $(wildcard common/*.[ch] vmm/*.[ch] oci/*.[ch] runtime/*.[ch] guest-agent/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/functional/vcpu_time.c tests/calls/*.c)
 format:
 	clang-format -i $(SOURCES)
 format-check:

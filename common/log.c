@@ -83,6 +83,23 @@ static size_t append_json(char *line, size_t used, const char *text)
 	return used;
 }
 
+/*
+ * UTC as RFC 3339 has it. Not by gmtime_r: with the first call libc reads the time zone's file, and to a proxy that is
+ * the container's by then: a fifo it would wait at, or whatever a parser of libc's makes of it.
+ */
+static void format_time(int64_t seconds, char out[80])
+{
+	unsigned long long days = (unsigned long long)seconds / 86400, rest = (unsigned long long)seconds % 86400;
+	/* Of years that begin in March, in eras of 400 years. */
+	unsigned long long shifted = days + 719468, era = shifted / 146097, day = shifted % 146097;
+	unsigned long long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	unsigned long long of_year = day - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
+
+	snprintf(out, 80, "%04llu-%02llu-%02lluT%02llu:%02llu:%02lluZ", year + era * 400 + (month >= 10),
+		 month < 10 ? month + 3 : month - 9, of_year - (153 * month + 2) / 5 + 1, rest / 3600, rest / 60 % 60,
+		 rest % 60);
+}
+
 static void write_line(enum log_level level, const char *message)
 {
 	char line[LINE_MAX_BYTES];
@@ -90,12 +107,10 @@ static void write_line(enum log_level level, const char *message)
 
 	if (logger.format == LOG_JSON) {
 		struct timespec now;
-		struct tm utc;
-		char when[40];
+		char when[80];
 
 		clock_gettime(CLOCK_REALTIME, &now);
-		gmtime_r(&now.tv_sec, &utc);
-		strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+		format_time(now.tv_sec, when);
 		used = (size_t)snprintf(line, sizeof line, "{\"level\":\"%s\",\"msg\":\"", level_names[level]);
 		used = append_json(line, used, message);
 		used += (size_t)snprintf(line + used, sizeof line - used, "\",\"time\":\"%s\"}\n", when);

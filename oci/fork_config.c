@@ -35,6 +35,7 @@ char *oci_fork_config(const char *text, const char *id, struct err *err)
 	if (json_object_object_get_ex(document, "linux", &linux_object) &&
 	    json_object_is_type(linux_object, json_type_object)) {
 		json_object_object_del(linux_object, "cgroupsPath");
+		json_object_object_del(linux_object, "netDevices"); /* the original has them */
 		if (json_object_object_get_ex(linux_object, "namespaces", &namespaces))
 			forget_network_path(namespaces);
 	}

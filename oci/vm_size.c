@@ -232,6 +232,18 @@ static int size_dax(const struct oci_config *config, uint32_t *out, struct err *
 	return 0;
 }
 
+uint64_t oci_vm_beside(const struct oci_config *config, const struct oci_resources *update)
+{
+	struct err ignored = ERR_INIT;
+	uint32_t dax_mib = 0;
+
+	/* One that cannot be read was refused when the VM was made. */
+	if (size_dax(config, &dax_mib, &ignored) < 0)
+		dax_mib = 0;
+	return oci_huge_pages(update && update->hugepage_count ? update : &config->resources) +
+	       dax_mib * MIB / PAGE_STRUCT_SHARE;
+}
+
 int oci_vm_size(const struct oci_config *config, const struct oci_host_config *host, struct oci_vm_size *out,
 		struct err *err)
 {

@@ -55,6 +55,12 @@ uint64_t oci_memory_limit(const struct oci_resources *resources);
 /* The huge pages of 2 MiB that it may have, in bytes: memory beside that of the limit. */
 uint64_t oci_huge_pages(const struct oci_resources *resources);
 
+/*
+ * What the guest has beside its memory limit, in bytes: huge pages, those of an update if it names any, and the page
+ * structures of its window for files.
+ */
+uint64_t oci_vm_beside(const struct oci_config *config, const struct oci_resources *update);
+
 /* What the VM takes beyond a memory limit of `limit` bytes: kernel, agent, page structures. In bytes. */
 uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit);
 

@@ -166,6 +166,7 @@ static int describe(struct container *container, struct checkpoint *out, struct 
 		out->vcpus = (uint32_t)reply.stats.vcpus;
 		out->terminal = config->process.terminal;
 		out->streams = count_streams(container);
+		out->has_notify = oci_map_get(&container->store->extra, "notify");
 		snprintf(out->file_cache, sizeof out->file_cache, "%s", cache);
 		out->shares = checkpoint_shares(config, container->id, err);
 		result = out->shares ? 0 : -1;
@@ -184,12 +185,14 @@ static int call(struct checkpointing *work, uint16_t type, struct err *err)
 
 int checkpoint_take(struct checkpointing *work, struct container *container, struct checkpoint *out, struct err *err)
 {
-	*work = (struct checkpointing){ .container = container,
-					.agent = { .fd = -1 },
-					.was_paused = container->store->is_paused };
+	*work = (struct checkpointing){ .container = container, .agent = { .fd = -1 } };
 	if (describe(container, out, err) < 0)
 		return -1;
-	/* Paused by its VM: its agent has to have a word with its processes. They may run for a moment meanwhile. */
+	/*
+	 * Paused by its VM: its agent has to have a word with its processes. They may run for a moment meanwhile. Not
+	 * before it is known that the VM is the container's own: a pod's would be stopped for one of its containers.
+	 */
+	work->was_paused = container->store->is_paused;
 	if (work->was_paused && control_call(container->dirfd, VMM_CONTROL_RESUME, NULL, err) < 0)
 		return -1;
 	if (agent_client_open(&work->agent, container->dirfd, AGENT_TIMEOUT_MS, err) < 0)
@@ -219,8 +222,9 @@ int checkpoint_stop(struct checkpointing *work, struct err *err)
 	int result = agent_client_call(&work->agent, PROTO_KILL, agent_KillRequest_fields, &request, NULL, NULL,
 				       AGENT_TIMEOUT_MS, err);
 
+	if (result < 0)
+		return -1;
 	agent_client_close(&work->agent);
-	if (result == 0)
-		container_await_end(work->container);
-	return result;
+	container_await_end(work->container);
+	return 0;
 }

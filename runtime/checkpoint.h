@@ -24,6 +24,7 @@ struct checkpoint {
 	char file_cache[16];
 	bool terminal;
 	uint32_t streams; /* descriptors from 3 on that the process was given */
+	bool has_notify;  /* it has a socket for sd_notify */
 	char *shares;     /* checkpoint_shares; free() it */
 	/* For the monitor: "strict", "changed" (files may have been) or "fork". */
 	const char *mode;
@@ -55,7 +56,7 @@ struct checkpointing {
  */
 int checkpoint_take(struct checkpointing *work, struct container *container, struct checkpoint *out, struct err *err);
 void checkpoint_release(struct checkpointing *work);
-/* Ends the container's processes, which never run again, and waits for its proxy. */
+/* Ends the container's processes, which never run again, and waits for its proxy. To be released if it fails. */
 int checkpoint_stop(struct checkpointing *work, struct err *err);
 
 #endif

@@ -113,8 +113,9 @@ static char *manifest_text(const struct checkpoint_image *image, const struct ch
 	fprintf(out, "bulkhead-checkpoint %d\nversion %s\nformat %u\nprocessor %016llx\nhost %s\ncontainer %s\n",
 		MANIFEST_VERSION, version_text, SNAPSHOT_VERSION, (unsigned long long)template_processor(),
 		host.release, container->id);
-	fprintf(out, "memory-mib %u\nvcpus %u\nfile-cache %s\nterminal %s\nstreams %u\n", checkpoint->memory_mib,
-		checkpoint->vcpus, checkpoint->file_cache, checkpoint->terminal ? "yes" : "no", checkpoint->streams);
+	fprintf(out, "memory-mib %u\nvcpus %u\nfile-cache %s\nterminal %s\nstreams %u\nnotify %s\n",
+		checkpoint->memory_mib, checkpoint->vcpus, checkpoint->file_cache, checkpoint->terminal ? "yes" : "no",
+		checkpoint->streams, checkpoint->has_notify ? "yes" : "no");
 	fprintf(out, "memory %s\nmemory-size %lld\nstate %s\nstate-size %lld\n", image->memory,
 		(long long)size_of(checkpoint->memory_fd), image->state, (long long)size_of(checkpoint->state_fd));
 	for (char *rest = shares, *line; (line = strtok_r(rest, "\n", &rest));)
@@ -265,17 +266,18 @@ static bool is_cache(const char *name)
 static int take_machine(char **at, struct checkpoint *out, struct err *err)
 {
 	uint64_t memory, vcpus, streams;
-	const char *cache, *terminal;
+	const char *cache, *terminal, *notify;
 
 	if (!take_number(at, "memory-mib", 10, 1 << 20, &memory) ||
 	    !take_number(at, "vcpus", 10, OCI_VM_VCPUS_MAX, &vcpus) || !(cache = take(at, "file-cache")) ||
 	    !is_cache(cache) || !(terminal = take(at, "terminal")) || !take_number(at, "streams", 10, 64, &streams) ||
-	    memory < 2 || vcpus < 1)
+	    !(notify = take(at, "notify")) || memory < 2 || vcpus < 1)
 		return damaged(err);
 	out->memory_mib = (uint32_t)memory;
 	out->vcpus = (uint32_t)vcpus;
 	out->streams = (uint32_t)streams;
 	out->terminal = strcmp(terminal, "yes") == 0;
+	out->has_notify = strcmp(notify, "yes") == 0;
 	snprintf(out->file_cache, sizeof out->file_cache, "%s", cache);
 	return 0;
 }

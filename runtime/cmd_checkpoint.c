@@ -63,8 +63,8 @@ static int save(const struct checkpoint_options *given, struct container *contai
 	if (result == 0)
 		result = checkpoint_image_commit(image, checkpoint, container, err);
 	if (result == 0 && !given->leave_running)
-		return checkpoint_stop(&work, err);
-	if (!given->leave_running || result < 0)
+		result = checkpoint_stop(&work, err);
+	if (result < 0)
 		checkpoint_release(&work);
 	return result;
 }

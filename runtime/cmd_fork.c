@@ -153,6 +153,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	checkpoint.mode = "fork";
 	checkpoint.new_machine_id = true;
 	checkpoint.streams = 0;
+	checkpoint.has_notify = false; /* the original's service manager hears of the original alone */
 	for (int i = 1; result == 0 && i < invocation->operand_count; i++)
 		result = make_fork(invocation->globals, &checkpoint, invocation->operands[i], text, bundle, err);
 	checkpoint_close(&checkpoint);

@@ -203,14 +203,14 @@ static int update_guest(const struct container *container, const struct oci_reso
 	return result;
 }
 
-static int update_host(const struct container *container, const struct oci_resources *resources,
+static int update_host(const struct container *container, const struct oci_resources *resources, uint64_t beside,
 		       const struct oci_host_config *host, struct err *err)
 {
 	struct oci_map files = { 0 };
 
 	if (!container->store->cgroup_path)
 		return 0;
-	int result = create_cgroup_files(resources, host, &files, err);
+	int result = create_cgroup_files(resources, beside, host, &files, err);
 	if (result == 0)
 		result = host_cgroup_write(container->store->cgroup_path, &files, err);
 	oci_map_destroy(&files);
@@ -222,20 +222,17 @@ static int update_host(const struct container *container, const struct oci_resou
 /* What the VM should have, if the limit changes, and by which it grows or shrinks. */
 struct machine_size {
 	uint64_t has, wants; /* in bytes; the same: it stays */
+	uint64_t beside;     /* the limit: see oci_vm_beside */
 };
 
-/* Beside the limit: what is set now, or what the container was made with. */
-static int find_huge_pages(const struct container *container, const struct oci_resources *resources, uint64_t *out,
-			   struct err *err)
+static int find_beside(const struct container *container, const struct oci_resources *resources, uint64_t *out,
+		       struct err *err)
 {
 	struct oci_config *config;
 
-	*out = oci_huge_pages(resources);
-	if (resources->hugepage_count)
-		return 0;
 	if (container_load_config(container, &config, err) < 0)
 		return -1;
-	*out = oci_huge_pages(&config->resources);
+	*out = oci_vm_beside(config, resources);
 	oci_config_destroy(config);
 	return 0;
 }
@@ -243,15 +240,16 @@ static int find_huge_pages(const struct container *container, const struct oci_r
 static int find_size(const struct container *container, const struct oci_resources *resources,
 		     const struct oci_host_config *host, struct machine_size *out, struct err *err)
 {
-	uint64_t limit = oci_memory_limit(resources), huge;
+	uint64_t limit = oci_memory_limit(resources);
 	struct vmm_growth growth;
 
 	*out = (struct machine_size){ 0 };
 	if (limit == 0)
 		return 0;
-	if (vm_memory_get(container->dirfd, &growth, err) < 0 || find_huge_pages(container, resources, &huge, err) < 0)
+	if (vm_memory_get(container->dirfd, &growth, err) < 0 ||
+	    find_beside(container, resources, &out->beside, err) < 0)
 		return -1;
-	limit += huge;
+	limit += out->beside;
 	if (growth.limit <= growth.begun)
 		return 0;
 	out->has = growth.requested;
@@ -284,7 +282,7 @@ static int update_all(const struct container *container, const struct oci_resour
 	if (find_size(container, resources, host, &size, err) < 0)
 		return -1;
 	if (size.wants > size.has)
-		return update_host(container, resources, host, err) < 0 ||
+		return update_host(container, resources, size.beside, host, err) < 0 ||
 				       vm_memory_set(container->dirfd, size.wants, true, err) < 0
 			       ? -1
 			       : update_guest(container, resources, err);
@@ -292,7 +290,7 @@ static int update_all(const struct container *container, const struct oci_resour
 		return -1;
 	if (size.wants < size.has && vm_memory_set(container->dirfd, size.wants, true, err) < 0)
 		return -1;
-	return update_host(container, resources, host, err);
+	return update_host(container, resources, size.beside, host, err);
 }
 
 static int run(const struct invocation *invocation, struct err *err)

@@ -88,6 +88,9 @@ static void pass_listen_environment(struct creation *c)
 	struct oci_strings *env = &c->request->config->process.env;
 	char text[32];
 
+	/* A fork is given no descriptors: those are the original's. */
+	if (c->request->checkpoint && strcmp(c->request->checkpoint->mode, "fork") == 0)
+		return;
 	c->listen_fds = preserved_fds_listen_count();
 	if (c->listen_fds == 0)
 		return;
@@ -313,7 +316,11 @@ static int prepare(struct creation *c, struct err *err)
 	if (c->pod.joins)
 		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
 	pass_listen_environment(c);
-	notify_socket_find(&c->notify, request->config);
+	/* A process that was there before has such a socket, or will never have one. */
+	if (!request->checkpoint || request->checkpoint->has_notify)
+		notify_socket_find(&c->notify, request->config);
+	if (request->checkpoint ? request->checkpoint->has_notify : c->notify.fd >= 0)
+		create_record_note(c->created->container.store, "notify", 1);
 	if (describe(c, err) < 0)
 		return -1;
 	c->preserved_fds =
@@ -324,7 +331,9 @@ static int prepare(struct creation *c, struct err *err)
 		return -1;
 	if (c->shares.items[0].path)
 		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
-	if (open_network(c, err) < 0 || launch_open_disks(&c->launch, &c->description.container, err) < 0 ||
+	/* A VM that continues has the devices it had, and disks are not among them (vmm/template.c). */
+	if (open_network(c, err) < 0 ||
+	    (!request->checkpoint && launch_open_disks(&c->launch, &c->description.container, err) < 0) ||
 	    open_machine(c, err) < 0)
 		return -1;
 	adapt_root(c);

@@ -60,13 +60,12 @@ int create_cgroup_choose(const struct globals *globals, const struct oci_config 
 	return 0;
 }
 
-int create_cgroup_files(const struct oci_resources *resources, const struct oci_host_config *host,
+int create_cgroup_files(const struct oci_resources *resources, uint64_t beside, const struct oci_host_config *host,
 			struct oci_map *files, struct err *err)
 {
 	int64_t limit = resources->memory.limit.value;
-	/* The guest's huge pages are beside its limit, but for the host they are memory like all of the VM's. */
-	uint64_t huge = oci_huge_pages(resources);
-	uint64_t reserve = oci_vm_reserve(host, (limit > 0 ? (uint64_t)limit : 0) + huge) + huge;
+	/* To the host the guest's huge pages and page structures are memory like all of the VM's. */
+	uint64_t reserve = oci_vm_reserve(host, (limit > 0 ? (uint64_t)limit : 0) + beside) + beside;
 
 	return oci_resources_host_files(resources, reserve + HOST_OVERHEAD_BYTES, files, err);
 }
@@ -84,7 +83,8 @@ int create_cgroup_make(const struct oci_config *config, const struct oci_host_co
 
 	if (!store->cgroup_path)
 		return 0;
-	if (config->has_resources && create_cgroup_files(&config->resources, host, &files, err) < 0) {
+	if (config->has_resources &&
+	    create_cgroup_files(&config->resources, oci_vm_beside(config, NULL), host, &files, err) < 0) {
 		oci_map_destroy(&files);
 		return -1;
 	}

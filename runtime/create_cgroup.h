@@ -5,6 +5,8 @@
 #ifndef BULKHEAD_RUNTIME_CREATE_CGROUP_H
 #define BULKHEAD_RUNTIME_CREATE_CGROUP_H
 
+#include <stdint.h>
+
 struct err;
 struct globals;
 struct oci_config;
@@ -21,8 +23,11 @@ int create_cgroup_choose(const struct globals *globals, const struct oci_config 
 int create_cgroup_make(const struct oci_config *config, const struct oci_host_config *host, struct oci_store *store,
 		       int *fd, struct err *err);
 
-/* The host's files and values for a container's limits, with room for the VM and for monitor and proxy themselves. */
-int create_cgroup_files(const struct oci_resources *resources, const struct oci_host_config *host,
+/*
+ * The host's files and values for a container's limits, with room for the VM, for what it has beside the limit
+ * (oci_vm_beside), and for monitor and proxy themselves.
+ */
+int create_cgroup_files(const struct oci_resources *resources, uint64_t beside, const struct oci_host_config *host,
 			struct oci_map *files, struct err *err);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,6 +58,20 @@ void last_words_write(int fd, const char *why)
 {
 	if (fd >= 0 && write(fd, why, strlen(why)) < 0)
 		log_debug("%s: %s", STATEDIR_END, strerror(errno));
+}
+
+/* Not dprintf: that of older versions of libc asks for the file's position first, which a confined proxy may not. */
+void last_words_log(int fd, const char *why)
+{
+	char text[ERR_TEXT_MAX + 64];
+	int length = snprintf(text, sizeof text, "the virtual machine was lost: %s\n", why);
+
+	if (fd < 0 || length < 0)
+		return;
+	if ((size_t)length >= sizeof text)
+		length = (int)sizeof text - 1;
+	if (write(fd, text, (size_t)length) < 0)
+		log_debug(TERMINATION_LOG ": %s", strerror(errno));
 }
 
 bool last_words_read(int dirfd, char *out, size_t size)

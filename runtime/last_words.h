@@ -20,6 +20,8 @@ int last_words_make(int dirfd, struct err *err);
 
 /* The host's file for the container's own last words, open for appending; -1: it has none. */
 int last_words_open_log(const struct oci_config *config);
+/* One line for that file; nothing if there is none. */
+void last_words_log(int fd, const char *why);
 
 /* Whether the directory's container is in a pod. */
 bool last_words_exist(int dirfd);

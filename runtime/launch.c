@@ -323,13 +323,15 @@ static void add(struct arguments *a, const char *format, ...)
 {
 	va_list args;
 
-	if (a->count >= a->max)
+	if (a->count >= a->max) {
+		a->max = 0; /* seen by the caller */
 		return;
+	}
 	va_start(args, format);
 	int n = vsnprintf(a->text, (size_t)(a->end - a->text), format, args);
 	va_end(args);
 	if (n < 0 || n >= a->end - a->text) {
-		a->max = 0; /* seen by the caller */
+		a->max = 0; /* the same */
 		return;
 	}
 	a->pointers[a->count++] = a->text;

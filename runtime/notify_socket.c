@@ -10,12 +10,15 @@
 #include "agent.pb.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +48,27 @@ static int connect_to(const char *path)
 	return take_fd(&fd);
 }
 
+/*
+ * What lies in a mount is the container's, and the variable may be its image's: no way up and no link, or it would be
+ * any socket of the host's that this process of root's connects to.
+ */
+static int connect_beneath(const char *source, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	char link[32];
+
+	if (!*path)
+		return connect_to(source);
+	auto_fd int directory = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int fd = directory < 0 ? -1 : (int)syscall(SYS_openat2, directory, path + 1, &how, sizeof how);
+	if (fd < 0) {
+		log_debug(VARIABLE ": %s%s: %s", source, path, strerror(errno));
+		return -1;
+	}
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	return connect_to(link);
+}
+
 /* The last one counts. */
 static const char *find_variable(const struct oci_strings *env)
 {
@@ -54,17 +78,16 @@ static const char *find_variable(const struct oci_strings *env)
 	return NULL;
 }
 
-/* The host's path of what the container sees at `path`, if a bind mount brings it; the last one that does. */
-static char *find_on_host(const struct oci_config *config, const char *path)
+/* The mount that brings what the container sees at `path` from the host; the last one that does. */
+static const struct oci_mount *find_mount(const struct oci_config *config, const char *path)
 {
 	for (size_t i = config->mount_count; i-- > 0;) {
 		const struct oci_mount *mount = &config->mounts[i];
 		size_t length = strlen(mount->destination);
 
-		if (!mount->bind || !mount->source || mount->source[0] != '/' || length < 2 ||
-		    strncmp(path, mount->destination, length) != 0 || !strchr("/", path[length]))
-			continue;
-		return oci_format("%s%s", mount->source, path + length);
+		if (mount->bind && mount->source && mount->source[0] == '/' && length >= 2 &&
+		    strncmp(path, mount->destination, length) == 0 && strchr("/", path[length]))
+			return mount;
 	}
 	return NULL;
 }
@@ -72,11 +95,11 @@ static char *find_on_host(const struct oci_config *config, const char *path)
 void notify_socket_find(struct notify_socket *notify, struct oci_config *config)
 {
 	const char *inside = find_variable(&config->process.env), *ours = getenv(VARIABLE);
-	auto_free char *on_host = inside && *inside == '/' ? find_on_host(config, inside) : NULL;
+	const struct oci_mount *mount = inside && *inside == '/' ? find_mount(config, inside) : NULL;
 
 	*notify = (struct notify_socket){ .fd = -1 };
-	if (on_host) {
-		notify->fd = connect_to(on_host);
+	if (mount) {
+		notify->fd = connect_beneath(mount->source, inside + strlen(mount->destination));
 		notify->inside = inside;
 	} else if (!inside && ours) {
 		notify->fd = connect_to(ours);

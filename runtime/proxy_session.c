@@ -785,8 +785,7 @@ static int conclude(struct session *s)
 	tell_command(s, SYNC_LOST, 0, s->why);
 	if (s->settings->monitor)
 		last_words_write(s->end_fd, s->why);
-	if (s->settings->last_words_fd >= 0)
-		dprintf(s->settings->last_words_fd, "the virtual machine was lost: %s\n", s->why);
+	last_words_log(s->settings->last_words_fd, s->why);
 	if (!*s->settings->exec) /* the container's own proxy says it once for all */
 		log_error("container %s: the virtual machine was lost: %s", s->settings->container, s->why);
 	/* The status counts more than the VM: it may have been told before it went. */

@@ -2,6 +2,7 @@
 #include "runtime/proxy_stdio.h"
 
 #include "runtime/frame.h"
+#include "runtime/notify_relay.h"
 #include "runtime/preserved_fds.h"
 #include "runtime/proxy_channel.h"
 #include "runtime/relay.h"
@@ -25,9 +26,10 @@ struct stream {
 	bool takes, gives;
 	int host_fd; /* until a relay takes it */
 	struct channel *channel;
-	struct relay *in;  /* towards the guest */
-	struct relay *out; /* from it */
-	bool opened, out_ended;
+	struct relay *in;            /* towards the guest */
+	struct relay *out;           /* from it */
+	struct notify_relay *notify; /* in its place, for the service manager's socket */
+	bool is_notify, opened, out_ended;
 };
 
 struct stdio {
@@ -92,6 +94,8 @@ static void out_ended(void *arg)
 
 	relay_destroy(stream->out);
 	stream->out = NULL;
+	notify_relay_destroy(stream->notify);
+	stream->notify = NULL;
 	stream->out_ended = true;
 	/* A terminal hung up by the guest takes no more input either, nor a socket it has closed. */
 	drop_in(stream);
@@ -105,6 +109,11 @@ static int start_relays(struct stream *stream, int guest_fd, struct err *err)
 	auto_fd int host = take_fd(&stream->host_fd);
 	bool gives = stream->gives;
 
+	if (stream->is_notify) {
+		stream->notify =
+			notify_relay_create(stdio->loop, take_fd(&guest), take_fd(&host), out_ended, stream, err);
+		return stream->notify ? 0 : -1;
+	}
 	if (stream->takes) {
 		int from = gives ? fcntl(host, F_DUPFD_CLOEXEC, 3) : take_fd(&host);
 		int to = gives ? fcntl(guest, F_DUPFD_CLOEXEC, 3) : take_fd(&guest);
@@ -255,8 +264,10 @@ struct stdio *stdio_connect(struct loop *loop, int dirfd, const char *container,
 		goto failed;
 	if (take_preserved(stdio, preserved_fds, err) < 0)
 		goto failed;
-	if (notify_fd >= 0)
+	if (notify_fd >= 0) {
 		add_stream(stdio, 3 + (unsigned)preserved_fds, false, true, notify_fd);
+		stdio->streams[stdio->count - 1].is_notify = true;
+	}
 	if (silence_standard(err) < 0)
 		goto failed;
 	for (unsigned i = 0; i < stdio->count; i++) {
@@ -303,6 +314,7 @@ void stdio_destroy(struct stdio *stdio)
 		channel_destroy(stream->channel);
 		relay_destroy(stream->in);
 		relay_destroy(stream->out);
+		notify_relay_destroy(stream->notify);
 		close_fd(&stream->host_fd);
 	}
 	free(stdio);

@@ -7,6 +7,15 @@ load helpers
 setup() { bundle_setup busybox copy; }
 teardown() { bundle_teardown; }
 
+# Nothing came out; but was anything tried? The program ran and said so, or this was refused for what it is.
+assert_tried() { # WORDS...: of the program, or of the refusal
+	local words
+	for words in "$@"; do [[ $output != *"$words"* ]] || return 0; done
+	echo "expected one of: $*"
+	echo "status $status; output: $output"
+	return 1
+}
+
 programs() { sha256sum "$(command -v bulkhead)" /usr/local/libexec/bulkhead/* /usr/local/share/bulkhead/*; }
 
 @test "CVE-2019-5736: a container cannot write to what runs it" {
@@ -21,6 +30,7 @@ programs() { sha256sum "$(command -v bulkhead)" /usr/local/libexec/bulkhead/* /u
 	bh run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
 	run bh exec "$ID" /bin/trap
 	run bh exec "$ID" /bin/true
+	assert_status 0
 	bh delete --force "$ID"
 	assert_equal "$(programs)" "$before"
 	script 'echo fine'
@@ -38,10 +48,12 @@ programs() { sha256sum "$(command -v bulkhead)" /usr/local/libexec/bulkhead/* /u
 		config --arg cwd "/proc/self/fd/$fd" '.process.cwd = $cwd | .process.args = ["/bin/ls", "../../../../etc"]'
 		run_container
 		refute_output debian_version
+		[ "$status" -eq 0 ] || assert_tried "/proc/self/fd/$fd" ../../../../etc
 	done
 	config --arg cwd "/proc/1/root/proc/self/fd/8" '.process.cwd = $cwd'
 	run_container
 	refute_output debian_version
+	[ "$status" -eq 0 ] || assert_tried /proc/1/root/proc/self/fd/8 ../../../../etc
 }
 
 @test "CVE-2025-31133: a masked path does not become what the image's /dev/null points at" {
@@ -52,14 +64,16 @@ programs() { sha256sum "$(command -v bulkhead)" /usr/local/libexec/bulkhead/* /u
 	ln -s /proc/sys/kernel/core_pattern "$BUNDLE/rootfs/dev/null"
 	ln -s /proc/sysrq-trigger "$BUNDLE/rootfs/dev/console"
 	config '.linux.maskedPaths = ["/proc/kcore", "/proc/keys", "/proc/timer_list"] | .linux.readonlyPaths = ["/proc/sys"]'
-	script 'echo "|/escaped %P" >/proc/keys; echo "|/escaped" >/proc/sys/kernel/core_pattern; cat /proc/sys/kernel/core_pattern'
+	script 'echo "|/escaped %P" >/proc/keys; echo "|/escaped" >/proc/sys/kernel/core_pattern; cat /proc/sys/kernel/core_pattern; echo it-ran'
 	run_container
 	refute_output escaped
+	assert_output it-ran
 	assert_equal "$(cat /proc/sys/kernel/core_pattern)" "$before"
 	# And without those masks a root with every right changes its own kernel's, not the host's.
 	config '.linux.maskedPaths = [] | .linux.readonlyPaths = []
 		| .process.capabilities[] += ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]'
 	run_container
+	assert_output it-ran
 	assert_equal "$(cat /proc/sys/kernel/core_pattern)" "$before"
 }
 
@@ -79,6 +93,7 @@ programs() { sha256sum "$(command -v bulkhead)" /usr/local/libexec/bulkhead/* /u
 		script 'echo "|/escaped %P" >/dev/console; tty; cat /proc/sys/kernel/core_pattern; ls /etc/passwd'
 		run timeout 60 script -qec "$BULKHEAD run --bundle $BUNDLE $ID" /dev/null </dev/null
 		echo "$target: $output"
+		assert_tried /etc/passwd 'terminal: '
 		bh delete --force "$ID" 2>/dev/null || true
 		assert_equal "$(cat /proc/sys/kernel/core_pattern)" "$before"
 		assert_equal "$(cat "$WORK/outside")" untouched
@@ -96,21 +111,22 @@ programs() { sha256sum "$(command -v bulkhead)" /usr/local/libexec/bulkhead/* /u
 	ln -s "../../../../../../../../../..$WORK/outside" "$root/fake/sys/net/ipv4/ping_group_range"
 	ln -s "../../../../../../../../../..$WORK/outside" "$root/fake/self/attr/exec"
 	config '.linux.sysctl = {"net.ipv4.ping_group_range": "17 4711"} | .process.apparmorProfile = "unconfined"'
-	script 'cat /proc/sys/net/ipv4/ping_group_range; echo ran'
+	script 'cat /proc/sys/net/ipv4/ping_group_range; echo it-ran'
 	run_container
-	echo "$output"
+	assert_tried it-ran /proc ping_group_range
 	assert_equal "$(cat "$WORK/outside")" untouched
 	# A tmpfs that the configuration has over /proc, with the same links in it by then: nothing there to write to.
 	rm "$root/proc"
 	mkdir "$root/proc"
 	config '(.mounts[] | select(.destination == "/proc")) |= {"destination": "/proc", "type": "tmpfs", "source": "tmpfs"}'
 	run_container
+	assert_tried it-ran /proc ping_group_range
 	assert_equal "$(cat "$WORK/outside")" untouched
 	assert_equal "$(sysctl -n net.ipv4.ping_group_range; cat /proc/self/attr/exec 2>/dev/null)" "$before"
 }
 
 @test "a mount's place that becomes a symbolic link during create leads nowhere" {
-	local root=$BUNDLE/rootfs racer
+	local root=$BUNDLE/rootfs racer untried=
 	mkdir "$WORK/outside" "$root/place"
 	ln -s "$WORK/outside" "$root/link"
 	ln -s ../../../../../../../../../../../../"$WORK/outside" "$root/up"
@@ -126,11 +142,13 @@ PY
 	python3 "$WORK/race.py" "$root" &
 	racer=$!
 	config '.mounts += [{"destination": "/place/deep", "type": "tmpfs", "source": "tmpfs"}]'
-	script 'echo in >/place/deep/file; mknod /place/node c 1 3; chmod 777 /place; true'
+	script 'echo in >/place/deep/file; mknod /place/node c 1 3; chmod 777 /place; echo it-ran'
 	for _ in 1 2 3 4; do
 		run_container
+		assert_tried it-ran /place >/dev/null || untried+="status $status: $output"$'\n'
 	done
 	kill "$racer"
+	assert_equal "$untried" ''
 	assert_equal "$(find "$WORK/outside" | wc -l)" 1
 	assert_equal "$(stat -c %a "$WORK/outside")" 755
 }

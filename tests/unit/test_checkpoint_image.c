@@ -23,7 +23,7 @@ static char *manifest(const char *from, const char *to)
 	static char text[4096], out[4096];
 	int length = snprintf(text, sizeof text,
 			      "bulkhead-checkpoint 1\nversion %s\nformat %u\nprocessor %016llx\nhost 6.1\ncontainer c\n"
-			      "memory-mib 128\nvcpus 2\nfile-cache auto\nterminal yes\nstreams 1\n"
+			      "memory-mib 128\nvcpus 2\nfile-cache auto\nterminal yes\nstreams 1\nnotify yes\n"
 			      "memory memory-0123456789abcdef\nmemory-size 134217728\n"
 			      "state state-0123456789abcdef\nstate-size 4096\nshare rootfs /\nshare m0 /data\n",
 			      version_text, SNAPSHOT_VERSION, (unsigned long long)template_processor());
@@ -59,6 +59,7 @@ static void test_checkpoint_image_a_good_manifest_is_read(void **state)
 	assert_int_equal(checkpoint.vcpus, 2);
 	assert_int_equal(checkpoint.streams, 1);
 	assert_true(checkpoint.terminal);
+	assert_true(checkpoint.has_notify);
 	assert_string_equal(checkpoint.file_cache, "auto");
 	assert_string_equal(checkpoint.shares, "rootfs /\nm0 /data\n");
 	checkpoint_close(&checkpoint);

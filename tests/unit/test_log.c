@@ -6,8 +6,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,6 +70,33 @@ static void test_log_lower_levels_are_left_out(void **state)
 	log_guest(LOG_INFO, "no", "x", 1);
 	log_warn("yes");
 	assert_string_equal(logged(), "prog: warning: yes\n");
+}
+
+/* As a container may have it in the place that a proxy's libc looks for it at. */
+static void test_log_json_asks_no_file_for_the_time(void **state)
+{
+	char path[] = "/tmp/zone.XXXXXX", fifo[64], zone[80];
+	struct tm tm = { 0 };
+	const char *line;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	snprintf(fifo, sizeof fifo, "%s/localtime", path);
+	snprintf(zone, sizeof zone, ":%s", fifo);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_int_equal(setenv("TZ", zone, 1), 0);
+	time_t before = time(NULL);
+	log_setup("prog", fds[1], LOG_JSON, LOG_INFO);
+	alarm(20); /* should it wait for somebody to write there */
+	log_error("late");
+	alarm(0);
+	assert_int_equal(setenv("TZ", "UTC", 1), 0);
+	line = strstr(logged(), "\"time\":\"");
+	assert_non_null(line);
+	assert_string_equal(strptime(line + 8, "%Y-%m-%dT%H:%M:%SZ", &tm), "\"}\n");
+	assert_in_range(timegm(&tm), before, before + 21);
+	unlink(fifo);
+	rmdir(path);
 }
 
 static void test_log_without_fd_is_silent(void **state)
@@ -265,6 +294,7 @@ int main(void)
 		TEST(test_log_text_names_program_and_level),
 		TEST(test_log_lower_levels_are_left_out),
 		TEST(test_log_without_fd_is_silent),
+		TEST(test_log_json_asks_no_file_for_the_time),
 		TEST(test_log_errno_survives),
 		TEST(test_log_json_has_what_engines_read),
 		TEST(test_log_json_escapes_every_byte),

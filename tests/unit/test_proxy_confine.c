@@ -2,6 +2,8 @@
 /* What a proxy can still do once it is confined, each tried in a process of its own. */
 #include "runtime/proxy_confine.h"
 
+#include "runtime/last_words.h"
+
 #include "common/err.h"
 
 #include <errno.h>
@@ -147,6 +149,26 @@ static void test_proxy_confine_its_work_goes_on(void **state)
 	assert_int_equal(confined(work, 0), 0);
 }
 
+/* As libc has it: what asks for a file's position first is told that there is no such call. */
+static int log_last_words(long fd)
+{
+	last_words_log((int)fd, "the monitor was killed by signal 9");
+	return 0;
+}
+
+static void test_proxy_confine_last_words_are_still_written(void **state)
+{
+	int fd = memfd_create("termination-log", MFD_CLOEXEC);
+	char text[200] = "";
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(confined(log_last_words, fd), 0);
+	assert_true(pread(fd, text, sizeof text - 1, 0) > 0);
+	assert_string_equal(text, "the virtual machine was lost: the monitor was killed by signal 9\n");
+	close(fd);
+}
+
 static int clone_with(long flags)
 {
 	int pid_fd = -1, status = 0;
@@ -233,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_proxy_confine_denied_calls_end_it),
 		cmocka_unit_test(test_proxy_confine_memory_is_never_made_executable),
 		cmocka_unit_test(test_proxy_confine_its_work_goes_on),
+		cmocka_unit_test(test_proxy_confine_last_words_are_still_written),
 		cmocka_unit_test(test_proxy_confine_a_copy_of_itself_is_confined),
 		cmocka_unit_test(test_proxy_confine_it_can_end_by_a_signal),
 		cmocka_unit_test(test_proxy_confine_other_processes_are_out_of_reach),
