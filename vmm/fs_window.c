@@ -76,18 +76,22 @@ static struct fs_window *caught;
 
 static void bus_error(int signal, siginfo_t *info, void *context)
 {
-	uint64_t at = (uintptr_t)info->si_addr - (uintptr_t)caught->host, in_piece = at & (FS_WINDOW_PIECE - 1);
+	uint64_t at = (uintptr_t)info->si_addr - (uintptr_t)caught->host, in_piece = at & (FS_WINDOW_PIECE - PAGE);
 	atomic_uint *shown;
 	unsigned before;
 
 	(void)signal;
 	(void)context;
-	/* Nothing else of ours may lose pages. A fault beside the window has a distance beyond its size. */
-	if (at >= caught->size || !show_zeros(caught->host + (at & ~(PAGE - 1)), PAGE))
+	/*
+	 * Nothing else of ours may lose pages. A fault beside the window has a distance beyond its size. What follows
+	 * in the piece has no pages either, and has to be zeros as well: `shown` says so, and by that fs_window_mend
+	 * goes.
+	 */
+	if (at >= caught->size || !show_zeros(caught->host + (at & ~(PAGE - 1)), FS_WINDOW_PIECE - in_piece))
 		abort();
 	shown = &caught->pieces[at >> FS_WINDOW_PIECE_SHIFT].shown;
 	before = atomic_load(shown);
-	while (before > in_piece && !atomic_compare_exchange_weak(shown, &before, (unsigned)(in_piece & ~(PAGE - 1))))
+	while (before > in_piece && !atomic_compare_exchange_weak(shown, &before, (unsigned)in_piece))
 		;
 	atomic_store(&caught->is_torn, true);
 }
