@@ -203,6 +203,8 @@ static void attach_again(struct stream *stream, int connection)
 	auto_fd int conn = connection;
 
 	stream->detached = false;
+	if (!stream->pump && !stream->input) /* the process has ended before anybody came */
+		return;
 	if (stream->input || (stream->takes && !stream->gives)) {
 		struct pump *input = stream->input ? stream->input : stream->pump;
 		int copy = fcntl(conn, F_DUPFD_CLOEXEC, 0);
