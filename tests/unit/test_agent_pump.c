@@ -257,6 +257,30 @@ static void test_stdio_detached_and_ended_takes_connections(void **state)
 	stdio_destroy(io);
 }
 
+/* NOTIFY_SOCKET may be set for a restore and not have been for the container. */
+static void test_stdio_copy_without_notifications_has_none(void **state)
+{
+	struct err err = ERR_INIT;
+	struct stdio *io = stdio_create(loop);
+	int ends_of_process[3], pair[2];
+	char data[16];
+
+	(void)state;
+	assert_int_equal(stdio_make_pipes(io, getuid(), getgid(), ends_of_process, &err), 0);
+	assert_int_equal(stdio_check_attach(io, 3, &err), -1);
+	stdio_detach(io);
+	assert_int_equal(stdio_check_attach(io, 4, &err), -1);
+	assert_int_equal(stdio_check_attach(io, 3, &err), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	stdio_attach(io, 3, pair[0]);
+	assert_int_equal(read(pair[1], data, sizeof data), 0);
+	close(pair[1]);
+	assert_int_equal(stdio_check_attach(io, 3, &err), -1);
+	for (unsigned i = 0; i < 3; i++)
+		close(ends_of_process[i]);
+	stdio_destroy(io);
+}
+
 static void test_stdio_more_streams_go_their_ways(void **state)
 {
 	static const uint32_t ways[] = { PROTO_STREAM_READ, PROTO_STREAM_WRITE,
@@ -321,6 +345,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pump_drain_of_empty_source_ends_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_output_before_attach_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_detached_and_ended_takes_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stdio_copy_without_notifications_has_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_more_streams_go_their_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_resize_needs_a_terminal, setup, teardown),
 	};
