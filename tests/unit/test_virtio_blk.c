@@ -2,6 +2,7 @@
 /* The disk over a ring in ordinary memory, with a file behind it: requests, their bounds, and its coming and going. */
 #include "tests/unit/virtq_driver.h"
 #include "vmm/virtio_blk.h"
+#include "vmm/virtio_mmio.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -331,6 +332,32 @@ static void test_virtio_blk_goes_while_requests_never_end(void **state)
 	assert_true(atomic_load(&busy.f->driver.device->refused) >= 100);
 }
 
+/* Its threads wait for the doorbell, which is the transport's to close. */
+static void test_virtio_blk_ends_with_its_transport(void **state)
+{
+	struct fixture f = { .file = memfd_create("disk", MFD_CLOEXEC) };
+	const struct virtio_blk_backend backend = backend_of(&f, false, "a-name");
+	struct guest_memory memory;
+	struct virtio_mmio mmio;
+	struct err err = ERR_INIT;
+	struct virtio_device *device = virtio_blk_create(&backend, &err);
+
+	(void)state;
+	assert_int_equal(guest_memory_create(&memory, GUEST_HUGE_PAGE, &err), 0);
+	virtio_mmio_init(&mmio, device, &memory, -1);
+	device->kick_fds[REQUESTS] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int kick = device->kick_fds[REQUESTS];
+	assert_int_equal(virtio_blk_start(device, &err), 0);
+	/* Until one of them waits there. */
+	nanosleep(&(const struct timespec){ .tv_nsec = 100000000 }, NULL);
+	alarm(WAIT_MS / 1000);
+	virtio_mmio_destroy(&mmio);
+	alarm(0);
+	assert_int_equal(fcntl(kick, F_GETFD), -1);
+	guest_memory_destroy(&memory);
+	close(f.file);
+}
+
 static unsigned long blocked_signals(const char *thread)
 {
 	char path[300], line[128];
@@ -391,6 +418,7 @@ int main(void)
 		TEST(test_virtio_blk_goes_and_another_comes),
 		TEST(test_virtio_blk_goes_while_requests_never_end),
 		TEST(test_virtio_blk_threads_take_bus_errors),
+		cmocka_unit_test(test_virtio_blk_ends_with_its_transport),
 		TEST(test_virtio_blk_a_shorter_file_is_an_error),
 	};
 
