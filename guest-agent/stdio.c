@@ -34,6 +34,7 @@ struct stdio {
 	struct loop *loop;
 	bool is_terminal;
 	bool process_ended;
+	bool was_detached; /* it is a copy's */
 	/*
 	 * A terminal's other side, open as long as the process lives. Programs such as systemd close their terminal and
 	 * open it again; in between, reading the master would fail and nothing would tell us when to try again.
@@ -176,6 +177,12 @@ static void stream_ended(void *arg)
 
 int stdio_check_attach(const struct stdio *io, unsigned stream, struct err *err)
 {
+	/*
+	 * Who restores a container may have notifications to forward when its process was given no socket for them.
+	 * There will be none: stdio_attach closes the connection.
+	 */
+	if (stream == io->count && io->was_detached && !io->notify && !io->streams[stream].attached)
+		return 0;
 	if (stream >= io->count || (io->is_terminal && (stream == 1 || stream == 2)))
 		return err_set(err, EINVAL, "the process has no stream %u", stream);
 	if (io->streams[stream].attached)
@@ -203,6 +210,8 @@ static void attach_again(struct stream *stream, int connection)
 	auto_fd int conn = connection;
 
 	stream->detached = false;
+	if (!stream->pump && !stream->input) /* the process has ended before anybody came */
+		return;
 	if (stream->input || (stream->takes && !stream->gives)) {
 		struct pump *input = stream->input ? stream->input : stream->pump;
 		int copy = fcntl(conn, F_DUPFD_CLOEXEC, 0);
@@ -337,6 +346,7 @@ void stdio_resume(struct stdio *io)
 
 void stdio_detach(struct stdio *io)
 {
+	io->was_detached = true;
 	for (unsigned i = 0; i < io->count; i++) {
 		struct stream *stream = &io->streams[i];
 

@@ -38,6 +38,11 @@ static int open_anew(struct fs_server *server, const struct fs_node *node, uint3
 {
 	int host = (int)(flags & (O_ACCMODE | O_SYNC | O_DSYNC));
 
+	/* The second node of a request, which nobody has looked at yet. */
+	if (node->fd < 0) {
+		errno = ESTALE;
+		return -1;
+	}
 	if (!S_ISREG(node->type)) {
 		errno = EBADF;
 		return -1;

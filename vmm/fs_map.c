@@ -80,7 +80,7 @@ int fs_do_removemapping(struct fs_request *request)
 		memcpy(&one, next, sizeof one); /* the count before it is of 4 bytes: it is not aligned */
 		error = find_piece(window, one.moffset, one.len, &index);
 		if (!error)
-			error = fs_window_unmap(window, index);
+			fs_window_unmap(window, index);
 	}
 	return error;
 }

@@ -298,6 +298,8 @@ static int link_node(struct fs_request *request, struct fs_node *node, const cha
 {
 	if (fs_node_is_root(node))
 		return EPERM;
+	if (node->fd < 0)
+		return ESTALE;
 	if (node->share != request->node->share)
 		return EXDEV;
 	/*
@@ -336,6 +338,8 @@ static int rename_between(struct fs_request *request, const struct fs_node *to, 
 {
 	if (fs_node_is_root(to))
 		return EROFS;
+	if (to->fd < 0)
+		return ESTALE;
 	if (!S_ISDIR(to->type))
 		return ENOTDIR;
 	if (to->share != request->node->share)

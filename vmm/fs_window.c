@@ -22,6 +22,16 @@ static bool show_zeros(uint8_t *at, uint64_t length)
 	       MAP_FAILED;
 }
 
+/*
+ * A mapping over another one that fails may have taken away what was there (Linux before 6.12). Whatever this process
+ * maps next, its heap for one, may come to lie in such a hole, where the guest reads it: then better no VM.
+ */
+static void leave_no_hole(uint8_t *at, uint64_t length)
+{
+	if (!show_zeros(at, length))
+		abort();
+}
+
 static uint8_t *piece_at(const struct fs_window *window, unsigned index)
 {
 	return window->host + ((uint64_t)index << FS_WINDOW_PIECE_SHIFT);
@@ -76,18 +86,22 @@ static struct fs_window *caught;
 
 static void bus_error(int signal, siginfo_t *info, void *context)
 {
-	uint64_t at = (uintptr_t)info->si_addr - (uintptr_t)caught->host, in_piece = at & (FS_WINDOW_PIECE - 1);
+	uint64_t at = (uintptr_t)info->si_addr - (uintptr_t)caught->host, in_piece = at & (FS_WINDOW_PIECE - PAGE);
 	atomic_uint *shown;
 	unsigned before;
 
 	(void)signal;
 	(void)context;
-	/* Nothing else of ours may lose pages. A fault beside the window has a distance beyond its size. */
-	if (at >= caught->size || !show_zeros(caught->host + (at & ~(PAGE - 1)), PAGE))
+	/*
+	 * Nothing else of ours may lose pages. A fault beside the window has a distance beyond its size. What follows
+	 * in the piece has no pages either, and has to be zeros as well: `shown` says so, and by that fs_window_mend
+	 * goes.
+	 */
+	if (at >= caught->size || !show_zeros(caught->host + (at & ~(PAGE - 1)), FS_WINDOW_PIECE - in_piece))
 		abort();
 	shown = &caught->pieces[at >> FS_WINDOW_PIECE_SHIFT].shown;
 	before = atomic_load(shown);
-	while (before > in_piece && !atomic_compare_exchange_weak(shown, &before, (unsigned)(in_piece & ~(PAGE - 1))))
+	while (before > in_piece && !atomic_compare_exchange_weak(shown, &before, (unsigned)in_piece))
 		;
 	atomic_store(&caught->is_torn, true);
 }
@@ -114,21 +128,32 @@ static struct fs_node *clear_locked(struct fs_window *window, unsigned index)
 	return node;
 }
 
+/* False, with errno: it shows zeros. */
+static bool show_file(const struct fs_window *window, unsigned index, int fd, uint64_t offset)
+{
+	int saved;
+
+	if (mmap(piece_at(window, index), FS_WINDOW_PIECE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) !=
+	    MAP_FAILED)
+		return true;
+	saved = errno;
+	leave_no_hole(piece_at(window, index), FS_WINDOW_PIECE);
+	errno = saved;
+	return false;
+}
+
 int fs_window_map(struct fs_window *window, unsigned index, struct fs_node *node, int fd, uint64_t offset)
 {
 	struct fs_window_piece *piece = &window->pieces[index];
-	struct fs_node *before = NULL;
+	struct fs_node *before;
 	int error = 0;
 
-	fs_nodes_hold(window->nodes, node);
 	pthread_mutex_lock(&window->lock);
-	if (mmap(piece_at(window, index), FS_WINDOW_PIECE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) ==
-	    MAP_FAILED) {
+	if (!show_file(window, index, fd, offset))
 		error = errno;
-		before = node;
-	} else {
-		before = clear_locked(window, index);
-		piece->node = node;
+	before = clear_locked(window, index);
+	if (!error) {
+		piece->node = fs_nodes_hold(window->nodes, node);
 		piece->offset = offset;
 		atomic_store(&piece->shown, (unsigned)FS_WINDOW_PIECE);
 	}
@@ -137,21 +162,17 @@ int fs_window_map(struct fs_window *window, unsigned index, struct fs_node *node
 	return error;
 }
 
-int fs_window_unmap(struct fs_window *window, unsigned index)
+void fs_window_unmap(struct fs_window *window, unsigned index)
 {
 	struct fs_node *before = NULL;
-	int error = 0;
 
 	pthread_mutex_lock(&window->lock);
 	if (window->pieces[index].node) {
-		if (show_zeros(piece_at(window, index), FS_WINDOW_PIECE))
-			before = clear_locked(window, index);
-		else
-			error = errno;
+		leave_no_hole(piece_at(window, index), FS_WINDOW_PIECE);
+		before = clear_locked(window, index);
 	}
 	pthread_mutex_unlock(&window->lock);
 	fs_nodes_put(window->nodes, before);
-	return error;
 }
 
 void fs_window_unmap_all(struct fs_window *window)
@@ -188,7 +209,8 @@ bool fs_window_mend(struct fs_window *window)
 
 		unsigned length = length_of(piece), shown = atomic_load(&piece->shown);
 
-		if (length < shown && show_zeros(piece_at(window, i) + length, shown - length)) {
+		if (length < shown) {
+			leave_no_hole(piece_at(window, i) + length, shown - length);
 			atomic_store(&piece->shown, length);
 			has_mended = true;
 		}
@@ -217,9 +239,9 @@ void fs_window_renew(struct fs_window *window, struct fs_server *server)
 
 		auto_fd int fd = fs_open_node(server, piece->node, O_RDONLY);
 
-		if (fd >= 0 && mmap(piece_at(window, i), FS_WINDOW_PIECE, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
-				    (off_t)piece->offset) != MAP_FAILED)
-			atomic_store(&piece->shown, (unsigned)FS_WINDOW_PIECE);
+		if (fd >= 0)
+			atomic_store(&piece->shown,
+				     show_file(window, i, fd, piece->offset) ? (unsigned)FS_WINDOW_PIECE : 0);
 	}
 	if (is_torn)
 		atomic_store(&window->is_torn, true);

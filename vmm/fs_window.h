@@ -58,9 +58,9 @@ void fs_window_destroy(struct fs_window *window); /* nothing is mapped any more;
 /* This process survives SIGBUS in `window` from now on; one window a process. */
 int fs_window_catch_faults(struct fs_window *window, struct err *err);
 
-/* Shows `fd`, the file of `node`, from `offset` on in piece `index`. 0 or an errno value. */
+/* Shows `fd`, the file of `node`, from `offset` on in piece `index`. 0, or an errno value: then it shows zeros. */
 int fs_window_map(struct fs_window *window, unsigned index, struct fs_node *node, int fd, uint64_t offset);
-int fs_window_unmap(struct fs_window *window, unsigned index);
+void fs_window_unmap(struct fs_window *window, unsigned index);
 void fs_window_unmap_all(struct fs_window *window);
 
 /* Puts zeros where files have ended since they were mapped. False: there was no such place. */

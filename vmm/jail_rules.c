@@ -155,14 +155,14 @@ static const struct call_rule save[] = {
 	/* what KVM knows of the VM and its vCPUs */
 	ONE_OF(ioctl, 1, KVM_GET_CLOCK, KVM_GET_IRQCHIP, KVM_GET_REGS, KVM_GET_SREGS, KVM_GET_XSAVE, KVM_GET_XSAVE2,
 	       KVM_GET_XCRS, KVM_GET_DEBUGREGS, KVM_GET_LAPIC, KVM_GET_MP_STATE, KVM_GET_VCPU_EVENTS, KVM_GET_MSRS),
-	ALLOW(pwrite64),   /* memory, */
-	ALLOW(ftruncate),  /* whose file is as large as it from the start */
-	ALLOW(readlinkat), /* a file's name, */
-	ALLOW(openat2),    /* whether that leads to it, */
-	ALLOW(newfstatat), /* what it is like, */
-	ALLOW(fstat),      /* the same */
-	ALLOW(fcntl),      /* how it is open, */
-	ALLOW(openat),     /* and its content if no name leads to it */
+	ALLOW(pwrite64),                            /* memory, */
+	ALLOW(ftruncate),                           /* whose file is as large as it from the start */
+	ALLOW(readlinkat),                          /* a file's name, */
+	ALLOW(openat2),                             /* whether that leads to it, */
+	ALLOW(newfstatat),                          /* what it is like, */
+	ALLOW(fstat),                               /* the same */
+	ONE_OF(fcntl, 1, F_GETFL, F_DUPFD_CLOEXEC), /* how it is open; a share itself, again, */
+	ALLOW(openat),                              /* and its content if no name leads to it */
 	ALLOW(lseek),
 	ALLOW(pread64),
 };

@@ -130,6 +130,8 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		return config->file_cache ? 0 : err_set(err, EINVAL, "'%s' is not none, auto or always", value);
 	}
 	if (!strcmp(name, "--checkpoint-mode")) {
+		if (strcmp(value, "strict") != 0 && strcmp(value, "changed") != 0 && strcmp(value, "fork") != 0)
+			return err_set(err, EINVAL, "'%s' is not strict, changed or fork", value);
 		/* A fork's files are shared with the original, which goes on. */
 		config->checkpoint_is_trusted = !strcmp(value, "fork");
 		config->file_changes_accepted = strcmp(value, "strict") != 0;

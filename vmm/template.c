@@ -119,6 +119,8 @@ static int save_to_files(const struct template_saver *saver, struct err *err)
 	struct snapshot_writer writer = { 0 };
 	int result = save(saver, &writer, err);
 
+	virtio_fs_go_on(saver->parts.fs);
+
 	for (size_t done = 0; !result && done < writer.length;) {
 		ssize_t n = write(saver->state_fd, writer.data + done, writer.length - done);
 

@@ -94,6 +94,7 @@ struct virtio_blk {
 	struct virtio_blk_backend backend; /* fd -1: unplugged. While a thread is busy it does not change */
 	struct config config;
 	bool active, failed, stopping;
+	bool held;      /* no request is begun: the backend is about to go */
 	bool listening; /* a thread waits for a kick */
 	unsigned busy;  /* threads that hold a chain */
 	unsigned started;
@@ -238,7 +239,7 @@ static int take_locked(struct virtio_blk *blk, struct virtq_chain *chain)
 {
 	struct virtqueue *queue = &blk->device.queues[QUEUE_REQUESTS];
 
-	if (!blk->active || blk->failed || blk->stopping)
+	if (!blk->active || blk->failed || blk->stopping || blk->held)
 		return 0;
 
 	int got = virtqueue_pop(queue, chain);
@@ -319,6 +320,7 @@ int virtio_blk_start(struct virtio_device *device, struct err *err)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); /* fs_window.h: a header may lie there */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_mutex_lock(&blk->lock);
 	while (blk->started < WORKERS && !error) {
@@ -404,8 +406,14 @@ void virtio_blk_unplug(struct virtio_device *device)
 	struct virtio_blk *blk = blk_of(device);
 
 	pthread_mutex_lock(&blk->lock);
+	/* A guest that always has another request would have the loop wait for ever. */
+	blk->held = true;
 	wait_until_quiet_locked(blk);
+	blk->held = false;
 	close_fd(&blk->backend.fd);
+	/* For what came meanwhile: it fails. */
+	if (blk->started)
+		eventfd_write(device->kick_fds[QUEUE_REQUESTS], 1);
 	pthread_mutex_unlock(&blk->lock);
 }
 

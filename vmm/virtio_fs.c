@@ -69,6 +69,7 @@ struct virtio_fs {
 	bool active;          /* between activate and reset */
 	bool failed;          /* the driver was told so */
 	bool stopping;
+	bool held; /* for virtio_fs_save: no request is begun */
 	bool kicks_watched;
 	bool forgets_looked_for; /* no kick is asked for on the priority queue */
 	bool lingering;          /* a thread waits for LINGER_MS */
@@ -117,7 +118,7 @@ static int pop_locked(struct virtio_fs *fs, unsigned index, struct virtq_chain *
 {
 	struct virtqueue *queue = &fs->device.queues[index];
 
-	if (!fs->active || fs->stopping || fs->failed)
+	if (!fs->active || fs->stopping || fs->failed || fs->held)
 		return 0;
 
 	int got = virtqueue_pop(queue, chain);
@@ -529,9 +530,11 @@ static bool is_quiet_locked(const struct virtio_fs *fs)
 	return !fs->busy && !fs->untold && !fs->forgets_looked_for && !fs->lingering;
 }
 
-/* The last thread to be done lingers for LINGER_MS and settles; its end is not signalled, so this looks now and then.
+/*
+ * The last thread to be done lingers for LINGER_MS and settles; its end is not signalled, so this looks now and then.
+ * Then requests are held: a thread may be on its way, woken by the last kick before the vCPUs stood still.
  */
-static bool wait_until_quiet(struct virtio_fs *fs)
+static bool hold_when_quiet(struct virtio_fs *fs)
 {
 	enum { LOOKS = 400, LOOK_NS = 5000000 };
 	bool quiet = false;
@@ -546,6 +549,7 @@ static bool wait_until_quiet(struct virtio_fs *fs)
 		until.tv_nsec %= 1000000000;
 		pthread_cond_timedwait(&fs->quiet, &fs->lock, &until);
 	}
+	fs->held = quiet;
 	pthread_mutex_unlock(&fs->lock);
 	return quiet;
 }
@@ -558,7 +562,7 @@ int virtio_fs_save(struct virtio_device *device, bool untouched, struct fs_saved
 	/* It would have to be told where its window is, and that there is nothing in it any more. */
 	if (server->maps)
 		return err_set(err, EOPNOTSUPP, "virtio-fs: the guest has a window for files, which cannot be saved");
-	if (!wait_until_quiet(fs))
+	if (!hold_when_quiet(fs))
 		return err_set(err, EBUSY, "virtio-fs: a request is still under way");
 	if (untouched && (fs_nodes_count(&server->nodes) != 1 || fs_handles_count(&server->handles) != 0))
 		return err_set(err, EBUSY, "virtio-fs: the guest has looked at files");
@@ -568,6 +572,18 @@ int virtio_fs_save(struct virtio_device *device, bool untouched, struct fs_saved
 		.write_back = atomic_load(&server->write_back),
 	};
 	return 0;
+}
+
+void virtio_fs_go_on(struct virtio_device *device)
+{
+	struct virtio_fs *fs = fs_of(device);
+
+	pthread_mutex_lock(&fs->lock);
+	/* Kicks that came meanwhile woke threads that took nothing. */
+	for (unsigned i = 0; fs->held && fs->active && i < QUEUES; i++)
+		eventfd_write(device->kick_fds[i], 1);
+	fs->held = false;
+	pthread_mutex_unlock(&fs->lock);
 }
 
 int virtio_fs_open_pagemap(struct virtio_device *device)

@@ -59,9 +59,11 @@ struct fs_saved {
 
 /*
  * Waits until no request is under way. Fails if that takes long, or if the guest is to be `untouched` and knows a file
- * by now. No vCPU runs.
+ * by now. No vCPU runs. Whatever comes of it, no request is begun until virtio_fs_go_on.
  */
 int virtio_fs_save(struct virtio_device *device, bool untouched, struct fs_saved *out, struct err *err);
+
+void virtio_fs_go_on(struct virtio_device *device);
 
 /* This process's pagemap, by the way to open files: -1 with errno. */
 int virtio_fs_open_pagemap(struct virtio_device *device);

@@ -586,15 +586,20 @@ void virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, co
 void virtio_mmio_destroy(struct virtio_mmio *mmio)
 {
 	struct virtio_device *device = mmio->device;
+	int kick_fds[VIRTIO_QUEUES_MAX];
+	unsigned count;
 
 	if (!device)
 		return;
 	pthread_mutex_lock(&device->lock);
 	reset(mmio);
 	pthread_mutex_unlock(&device->lock);
-	for (unsigned i = 0; i < device->queue_count; i++)
-		close_fd(&device->kick_fds[i]);
+	count = device->queue_count;
+	memcpy(kick_fds, device->kick_fds, sizeof kick_fds);
+	/* By their doorbells it ends threads that wait for them. */
 	device->ops->destroy(device);
+	for (unsigned i = 0; i < count; i++)
+		close_fd(&kick_fds[i]);
 	close_fd(&mmio->interrupt_fd);
 	pthread_mutex_destroy(&mmio->complaint_lock);
 	mmio->device = NULL;

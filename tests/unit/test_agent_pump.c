@@ -217,6 +217,70 @@ static void test_stdio_output_before_attach_is_kept(void **state)
 	stdio_destroy(io);
 }
 
+/* In a copy the process may be killed before the streams' new connections come. */
+static void test_stdio_detached_and_ended_takes_connections(void **state)
+{
+	struct err err = ERR_INIT;
+	struct stdio *io = stdio_create(loop);
+	int ends_of_process[3], pairs[3][2];
+	char data[16];
+
+	(void)state;
+	assert_int_equal(stdio_make_pipes(io, getuid(), getgid(), ends_of_process, &err), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
+		stdio_attach(io, i, pairs[i][0]);
+	}
+	settle();
+	stdio_suspend(io);
+	assert_int_equal(write(ends_of_process[1], "late", 4), 4);
+	for (unsigned i = 0; i < 3; i++) {
+		close(pairs[i][1]);
+		close(ends_of_process[i]);
+	}
+	stdio_detach(io);
+	stdio_process_ended(io);
+	settle();
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
+		assert_int_equal(stdio_check_attach(io, i, &err), 0);
+		stdio_attach(io, i, pairs[i][0]);
+	}
+	settle();
+	assert_int_equal(read(pairs[0][1], data, sizeof data), 0);
+	assert_int_equal(read(pairs[1][1], data, sizeof data), 4);
+	assert_int_equal(read(pairs[1][1], data, sizeof data), 0);
+	assert_int_equal(read(pairs[2][1], data, sizeof data), 0);
+	assert_true(stdio_is_delivered(io));
+	for (unsigned i = 0; i < 3; i++)
+		close(pairs[i][1]);
+	stdio_destroy(io);
+}
+
+/* NOTIFY_SOCKET may be set for a restore and not have been for the container. */
+static void test_stdio_copy_without_notifications_has_none(void **state)
+{
+	struct err err = ERR_INIT;
+	struct stdio *io = stdio_create(loop);
+	int ends_of_process[3], pair[2];
+	char data[16];
+
+	(void)state;
+	assert_int_equal(stdio_make_pipes(io, getuid(), getgid(), ends_of_process, &err), 0);
+	assert_int_equal(stdio_check_attach(io, 3, &err), -1);
+	stdio_detach(io);
+	assert_int_equal(stdio_check_attach(io, 4, &err), -1);
+	assert_int_equal(stdio_check_attach(io, 3, &err), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	stdio_attach(io, 3, pair[0]);
+	assert_int_equal(read(pair[1], data, sizeof data), 0);
+	close(pair[1]);
+	assert_int_equal(stdio_check_attach(io, 3, &err), -1);
+	for (unsigned i = 0; i < 3; i++)
+		close(ends_of_process[i]);
+	stdio_destroy(io);
+}
+
 static void test_stdio_more_streams_go_their_ways(void **state)
 {
 	static const uint32_t ways[] = { PROTO_STREAM_READ, PROTO_STREAM_WRITE,
@@ -280,6 +344,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pump_drain_does_not_wait_for_other_writers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pump_drain_of_empty_source_ends_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_output_before_attach_is_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stdio_detached_and_ended_takes_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stdio_copy_without_notifications_has_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_more_streams_go_their_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stdio_resize_needs_a_terminal, setup, teardown),
 	};

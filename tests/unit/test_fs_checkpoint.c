@@ -202,6 +202,32 @@ static void test_fs_tables_changes_are_refused_or_accepted(void **state)
 	image = -1;
 }
 
+/* A request with two nodes, of which the second is gone: an answer, and not the end of the monitor. */
+static void test_fs_tables_a_second_node_that_is_gone_is_stale(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	client_put_file(client_path(&c, "here"), "here");
+	client_put_file(client_path(&c, "gone"), "gone");
+	assert_int_equal(mkdir(client_path(&c, "dir"), 0755), 0);
+	uint64_t here = client_find(&c, c.top, "here"), gone = client_find(&c, c.top, "gone"),
+		 dir = client_find(&c, c.top, "dir");
+	save();
+	assert_int_equal(unlink(client_path(&c, "gone")), 0);
+	assert_int_equal(rmdir(client_path(&c, "dir")), 0);
+	assert_int_equal(restore(true, &err), 0);
+
+	struct fuse_link_in link_in = { .oldnodeid = gone };
+	struct fuse_rename_in rename_in = { .newdir = dir };
+	struct fuse_copy_file_range_in copy_in = { .nodeid_out = gone, .len = 4 };
+	assert_int_equal(client_names(&d, FUSE_LINK, c.top, &link_in, sizeof link_in, "new", NULL), ESTALE);
+	assert_int_equal(client_names(&d, FUSE_RENAME, c.top, &rename_in, sizeof rename_in, "here", "new"), ESTALE);
+	d.server->openless = true;
+	assert_int_equal(client_call(&d, FUSE_COPY_FILE_RANGE, here, &copy_in, sizeof copy_in), ESTALE);
+	drop();
+}
+
 /* A parent that was replaced by a link must not lead out of the share, or anywhere else. */
 static void test_fs_tables_links_are_not_followed(void **state)
 {
@@ -272,6 +298,7 @@ int main(void)
 		TEST(test_fs_tables_new_numbers_are_new),
 		TEST(test_fs_tables_a_file_without_a_name_is_carried),
 		TEST(test_fs_tables_changes_are_refused_or_accepted),
+		TEST(test_fs_tables_a_second_node_that_is_gone_is_stale),
 		TEST(test_fs_tables_links_are_not_followed),
 		TEST(test_fs_tables_a_missing_share_is_refused),
 		TEST(test_fs_tables_damaged_ones_do_no_harm),

@@ -4,6 +4,7 @@
 #include "tests/unit/fs_client.h"
 #include "vmm/fs_window.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 
 enum { PIECES = 4, PIECE = (int)FS_WINDOW_PIECE, NO_OPEN = 1 << 17, PAGE = 4096 };
@@ -281,6 +282,45 @@ static void a_thread_of_ours_survives_a_page_that_is_gone(void **state)
 	assert_int_equal(seen(PIECE + 50 * PAGE), 51);
 }
 
+/* What a vCPU touches there, fs_window_mend has to find. */
+static void behind_a_page_that_is_gone_there_are_zeros(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(fs_window_catch_faults(&window, &err), 0);
+	make("f", 100, 0);
+	uint64_t node = client_find(&c, ro, "f");
+	assert_int_equal(map(node, 0, PIECE, PIECE, 2), 0);
+	assert_int_equal(truncate(in_ro("f"), 50 * PAGE), 0);
+	assert_int_equal(seen(PIECE + 60 * PAGE), 0);
+	assert_int_equal(signal(SIGBUS, SIG_DFL) == SIG_ERR, 0); /* from here on there has to be a page */
+	assert_int_equal(seen(PIECE + 61 * PAGE), 0);
+	assert_int_equal(seen(PIECE + 511 * PAGE), 0);
+	assert_true(fs_window_mend(&window));
+	assert_int_equal(seen(PIECE + 50 * PAGE), 0);
+	assert_int_equal(seen(PIECE + 49 * PAGE), 50);
+	assert_int_equal(seen(2 * PIECE), 0);
+}
+
+/* The kernel may have taken away what was there before it failed: nothing of this process's may come to lie there. */
+static void a_mapping_that_fails_leaves_zeros(void **state)
+{
+	(void)state;
+	make("f", 600, 0);
+	uint64_t id = client_find(&c, ro, "f");
+	assert_int_equal(map(id, 0, PIECE, PIECE, 2), 0);
+	assert_int_equal(seen(PIECE), 1);
+	struct fs_node *node = fs_nodes_get(&c.server->nodes, id);
+	assert_int_equal(fs_window_map(&window, 1, node, -1, 0), EBADF);
+	assert_int_equal(seen(PIECE), 0);
+	assert_int_equal(seen(PIECE + 511 * PAGE), 0);
+	assert_null(window.pieces[1].node);
+	assert_int_equal(map(id, 0, PIECE, PIECE, 2), 0);
+	assert_int_equal(seen(PIECE), 1);
+	fs_nodes_put(&c.server->nodes, node);
+}
+
 /* The kernel says it of the mapping; a write through it would be SIGSEGV. */
 static void nothing_in_the_window_can_be_written_or_run(void **state)
 {
@@ -333,6 +373,8 @@ int main(void)
 		TEST(without_the_agreement_nothing_is_mapped),
 		TEST(a_truncated_file_leaves_zeros_until_it_grows),
 		TEST(a_thread_of_ours_survives_a_page_that_is_gone),
+		TEST(behind_a_page_that_is_gone_there_are_zeros),
+		TEST(a_mapping_that_fails_leaves_zeros),
 		TEST(nothing_in_the_window_can_be_written_or_run),
 		cmocka_unit_test(sizes_that_make_no_window_are_refused),
 	};

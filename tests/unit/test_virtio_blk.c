@@ -2,12 +2,19 @@
 /* The disk over a ring in ordinary memory, with a file behind it: requests, their bounds, and its coming and going. */
 #include "tests/unit/virtq_driver.h"
 #include "vmm/virtio_blk.h"
+#include "vmm/virtio_mmio.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -278,6 +285,116 @@ static void test_virtio_blk_goes_and_another_comes(void **state)
 	assert_int_equal(f->data[0], 10);
 }
 
+/* A driver that puts the next request on the ring as soon as one is done. */
+struct busy {
+	struct fixture *f;
+	atomic_bool stop;
+	atomic_uint done;
+};
+
+static void *keep_busy(void *arg)
+{
+	struct busy *busy = arg;
+	struct driver *d = &busy->f->driver;
+	const struct header header = { .type = READ };
+	enum { DEPTH = 64, LENGTH = SECTORS * BLK_SECTOR };
+	uint64_t in = driver_alloc(d, sizeof header), data = driver_alloc(d, LENGTH), out = driver_alloc(d, 1);
+	const struct driver_segment segments[] = { { in, sizeof header, false },
+						   { data, LENGTH, true },
+						   { out, 1, true } };
+
+	memcpy(driver_at(d, in), &header, sizeof header);
+	for (unsigned i = 0; i < DEPTH; i++)
+		driver_put(d, REQUESTS, 3, segments);
+	driver_kick(d, REQUESTS);
+	while (!atomic_load(&busy->stop) && driver_wait(d, REQUESTS, NULL, NULL, WAIT_MS)) {
+		atomic_fetch_add(&busy->done, 1);
+		driver_put(d, REQUESTS, 3, segments);
+		driver_kick(d, REQUESTS);
+	}
+	return NULL;
+}
+
+static void test_virtio_blk_goes_while_requests_never_end(void **state)
+{
+	struct busy busy = { .f = *state };
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, keep_busy, &busy), 0);
+	while (atomic_load(&busy.done) < 100)
+		sched_yield();
+	virtio_blk_unplug(busy.f->driver.device);
+	/* And what comes then is answered. */
+	for (unsigned before = atomic_load(&busy.done); atomic_load(&busy.done) < before + 200;)
+		sched_yield();
+	atomic_store(&busy.stop, true);
+	pthread_join(thread, NULL);
+	assert_true(atomic_load(&busy.f->driver.device->refused) >= 100);
+}
+
+/* Its threads wait for the doorbell, which is the transport's to close. */
+static void test_virtio_blk_ends_with_its_transport(void **state)
+{
+	struct fixture f = { .file = memfd_create("disk", MFD_CLOEXEC) };
+	const struct virtio_blk_backend backend = backend_of(&f, false, "a-name");
+	struct guest_memory memory;
+	struct virtio_mmio mmio;
+	struct err err = ERR_INIT;
+	struct virtio_device *device = virtio_blk_create(&backend, &err);
+
+	(void)state;
+	assert_int_equal(guest_memory_create(&memory, GUEST_HUGE_PAGE, &err), 0);
+	virtio_mmio_init(&mmio, device, &memory, -1);
+	device->kick_fds[REQUESTS] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int kick = device->kick_fds[REQUESTS];
+	assert_int_equal(virtio_blk_start(device, &err), 0);
+	/* Until one of them waits there. */
+	nanosleep(&(const struct timespec){ .tv_nsec = 100000000 }, NULL);
+	alarm(WAIT_MS / 1000);
+	virtio_mmio_destroy(&mmio);
+	alarm(0);
+	assert_int_equal(fcntl(kick, F_GETFD), -1);
+	guest_memory_destroy(&memory);
+	close(f.file);
+}
+
+static unsigned long blocked_signals(const char *thread)
+{
+	char path[300], line[128];
+	unsigned long blocked = 0;
+
+	snprintf(path, sizeof path, "/proc/self/task/%s/status", thread);
+	FILE *status = fopen(path, "re");
+	assert_non_null(status);
+	while (fgets(line, sizeof line, status) && sscanf(line, "SigBlk: %lx", &blocked) != 1)
+		;
+	fclose(status);
+	return blocked;
+}
+
+/* A page of the window for files may be gone (fs_window.h): whoever touches it must be able to take the signal. */
+static void test_virtio_blk_threads_take_bus_errors(void **state)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	DIR *dir = opendir("/proc/self/task");
+	unsigned threads = 0;
+
+	(void)state;
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
+			continue;
+		/* One that has not begun yet takes none at all. */
+		for (unsigned i = 0; i < WAIT_MS && blocked_signals(entry->d_name) & 1ul << (SIGBUS - 1); i++)
+			nanosleep(&moment, NULL);
+		assert_false(blocked_signals(entry->d_name) & 1ul << (SIGBUS - 1));
+		assert_true(blocked_signals(entry->d_name) & 1ul << (SIGTERM - 1));
+		threads++;
+	}
+	closedir(dir);
+	assert_true(threads > 0);
+}
+
 static void test_virtio_blk_a_shorter_file_is_an_error(void **state)
 {
 	struct fixture *f = *state;
@@ -299,6 +416,9 @@ int main(void)
 		TEST(test_virtio_blk_malformed_requests_are_dropped),
 		TEST(test_virtio_blk_requests_overlap),
 		TEST(test_virtio_blk_goes_and_another_comes),
+		TEST(test_virtio_blk_goes_while_requests_never_end),
+		TEST(test_virtio_blk_threads_take_bus_errors),
+		cmocka_unit_test(test_virtio_blk_ends_with_its_transport),
 		TEST(test_virtio_blk_a_shorter_file_is_an_error),
 	};
 

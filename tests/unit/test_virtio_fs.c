@@ -391,6 +391,26 @@ static void clone_opens_files_where_that_makes_a_difference(void **state)
 	}
 }
 
+/* The last kick may have come, and its thread not: what it would have begun waits for the end of the save. */
+static void no_request_is_begun_while_it_is_saved(void **state)
+{
+	struct fs_saved saved;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(init(), 0);
+	assert_int_equal(virtio_fs_save(d.device, true, &saved, &err), 0);
+	struct request request = put(FUSE_LOOKUP, 1, "s", 2, sizeof(struct fuse_entry_out));
+	driver_kick(&d, 1);
+	assert_false(driver_wait(&d, 1, NULL, NULL, 100));
+	virtio_fs_go_on(d.device);
+	assert_int_equal(result(request), 0);
+	/* Now it has looked at something, and that is no template; requests go on again all the same. */
+	assert_int_equal(virtio_fs_save(d.device, true, &saved, &err), -1);
+	virtio_fs_go_on(d.device);
+	assert_int_not_equal(look_up(1, "s"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +424,7 @@ int main(void)
 		TEST(chain_without_a_reply_segment_is_given_back),
 		TEST(shares_come_and_go_while_active),
 		TEST(forget_needs_no_kick_while_requests_come),
+		TEST(no_request_is_begun_while_it_is_saved),
 		cmocka_unit_test(clone_opens_files_where_that_makes_a_difference),
 	};
 
