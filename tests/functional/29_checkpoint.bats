@@ -124,8 +124,10 @@ log_of() { cat "$STATE_ROOT/$1/log"; }
 	for column in 1 2 3 4 5; do
 		assert_equal "$(awk -v n=$column '{ print $n }' <<<"$last" | sort -u | wc -l)" 17
 	done
-	# No random number was drawn twice, in any of them.
-	assert_equal "$(cat "$WORK/out" "$WORK/forks" | awk 'NF == 5 { print $2; print $5 }' | sort | uniq -d)" ''
+	# No random number was drawn twice, in any of them: but a fork's first line may have been begun when it was none yet.
+	awk 'NF == 5 && $1 != "first" && seen[$1]++' "$WORK/forks" >"$WORK/own"
+	[ "$(wc -l <"$WORK/own")" -ge 16 ]
+	assert_equal "$(cat "$WORK/out" "$WORK/own" | awk 'NF == 5 { print $2; print $5 }' | sort | uniq -d)" ''
 	i=$(wc -l <"$WORK/out")
 	wait_lines "$WORK/out" $((i + 2))
 	assert_equal "$(ls -A /var/lib/bulkhead | grep -v '^templates$')" ''
