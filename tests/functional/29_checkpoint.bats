@@ -125,8 +125,12 @@ log_of() { cat "$STATE_ROOT/$1/log"; }
 		assert_equal "$(awk -v n=$column '{ print $n }' <<<"$last" | sort -u | wc -l)" 17
 	done
 	# No random number was drawn twice, in any of them: but a fork's first line may have been begun when it was none yet.
-	awk 'NF == 5 && $1 != "first" && seen[$1]++' "$WORK/forks" >"$WORK/own"
-	[ "$(wc -l <"$WORK/own")" -ge 16 ]
+	for i in $(seq 60); do
+		awk 'NF == 5 && $1 != "first" && seen[$1]++' "$WORK/forks" >"$WORK/own"
+		[ "$(cut -d" " -f1 "$WORK/own" | sort -u | wc -l)" -lt 16 ] || break
+		read -rt 0.5 <> <(:) || true
+	done
+	assert_equal "$(cut -d" " -f1 "$WORK/own" | sort -u | wc -l)" 16
 	assert_equal "$(cat "$WORK/out" "$WORK/own" | awk 'NF == 5 { print $2; print $5 }' | sort | uniq -d)" ''
 	i=$(wc -l <"$WORK/out")
 	wait_lines "$WORK/out" $((i + 2))
