@@ -9,7 +9,6 @@ TRACING=/sys/kernel/tracing
 
 # The kernel writes down every system call of monitors and proxies, which costs them little, into buffers that hold all.
 trace_begin() {
-	[ -e "$TRACING/trace" ] || mount -t tracefs none "$TRACING"
 	echo 0 >"$TRACING/tracing_on"
 	echo 100000 >"$TRACING/buffer_size_kb"
 	echo >"$TRACING/trace"
@@ -27,6 +26,7 @@ trace_end() { # FILE
 }
 
 setup() {
+	[ -e "$TRACING/trace" ] || mount -t tracefs none "$TRACING" # stays: not a thing left behind
 	bundle_setup debian
 	RUN_TIMEOUT=500
 	NETNS=n$$-$BATS_TEST_NUMBER
@@ -79,10 +79,10 @@ run_container_with_everything() { # [FILE-CACHE [SUBJECTS]]
 	[ -z "${1:-}" ] || config --arg mode "$1" '.annotations["io.bulkhead.file-cache"] = $mode'
 	plug eth0 10.98.0.2
 	progress run
-	bh run -d --bundle "$BUNDLE" "$ID" <>/dev/null >&0 2>&1
+	bh run -d --bundle "$BUNDLE" "$ID" <>/dev/null >&0 2>"$WORK/error" || { cat "$WORK/error"; return 1; }
 	progress operations
 	# shellcheck disable=SC2086 # a list of words
-	in_guest python3 /data/operations.py /disk ${2:-} >"$WORK/operations"
+	in_guest python3 /data/operations.py /disk ${2:-} >"$WORK/operations" 2>&1 || { cat "$WORK/operations"; return 1; }
 	progress many files
 	in_guest sh -c 'for i in 1 2 3 4 5 6; do find /usr/share -type f | head -n 40 | xargs cat >/dev/null & done; wait; sync'
 }
@@ -97,7 +97,7 @@ end_container() {
 @test "every call that a filter allows is made, or is explained" {
 	trace_begin
 	mkdir -p /etc/bulkhead
-	echo '{ "vhost_net": false }' >/etc/bulkhead/bulkhead.json
+	echo '{ "vhost_net": false, "max_vcpus": 2 }' >/etc/bulkhead/bulkhead.json
 	run_container_with_everything auto "creating names links renaming removing appending holes attributes ownership
 		permissions acls extended_attributes mapping synchronising unnamed special_files"
 	progress terminal
@@ -113,8 +113,10 @@ end_container() {
 	ip -n "$NETNS" link del eth1
 	plug eth2 10.98.3.2
 	wait_guest eth2 cat /proc/net/dev
+	in_guest cp /data/operations.py /data/copy
+	bh checkpoint --leave-running --image-path "$WORK/image" "$ID"
 	end_container
-	echo '{ "vhost_net": true }' >/etc/bulkhead/bulkhead.json
+	echo '{ "vhost_net": true, "max_vcpus": 2 }' >/etc/bulkhead/bulkhead.json
 	run_container_with_everything none "creating appending"
 	in_guest sh -c 'kill -9 1' || true
 	end_container
