@@ -286,6 +286,7 @@ while True:
 EOF
 	mkfifo "$WORK/keys" "$WORK/keys2"
 	python3 "$WORK/terminal.py" "$WORK/socket" "$WORK/keys" >"$WORK/screen" 3>&- &
+	local terminal=$! exec_pid # a wait for all would be one for the test's time limit, too
 	while [ ! -S "$WORK/socket" ]; do read -rt 0.1 <> <(:) || true; done
 	bh run --detach --bundle "$BUNDLE" --console-socket "$WORK/socket" "$ID" </dev/null >/dev/null 2>&1 3>&-
 	sleep 1
@@ -293,12 +294,14 @@ EOF
 	wait_lines "$WORK/screen" 2
 	grep -q 'got one' "$WORK/screen"
 	bh exec "$ID" sleep 1000 </dev/null >/dev/null 2>&1 3>&- &
+	exec_pid=$!
 	sleep 2
 	printf 'half a ' >"$WORK/keys"
 	sleep 1
 	bh checkpoint --image-path "$(image)" "$ID"
-	wait
+	wait "$terminal" "$exec_pid" || true
 	python3 "$WORK/terminal.py" "$WORK/socket2" "$WORK/keys2" >"$WORK/screen2" 3>&- &
+	terminal=$!
 	while [ ! -S "$WORK/socket2" ]; do read -rt 0.1 <> <(:) || true; done
 	restore again --console-socket "$WORK/socket2"
 	echo line >"$WORK/keys2"
@@ -307,7 +310,7 @@ EOF
 	run bh ps again
 	refute_output 'sleep 1000'
 	bh delete --force again
-	wait
+	wait "$terminal" || true
 }
 
 @test "a container with a network goes on in another one, and answers there" {
