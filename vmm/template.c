@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -142,6 +143,7 @@ static void set_state(struct template_saver *saver, enum saver_state state)
 static void *saver_main(void *arg)
 {
 	struct template_saver *saver = arg;
+	prctl(PR_SET_NAME, "bulkhead-save");
 	int confined = saver->confine ? saver->confine(&saver->why) : 0;
 
 	pthread_mutex_lock(&saver->lock);
