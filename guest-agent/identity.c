@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -127,12 +128,22 @@ static int cover(int tree, const char *path)
 
 	if (target < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+	if (kernel_move_mount(tree, "", target, "", KERNEL_MOVE_F_EMPTY_PATH | KERNEL_MOVE_T_EMPTY_PATH) == 0)
+		return 0;
+	/* A copy of a copy: the file mounted there has no name any more, and nothing can be mounted over such a one. */
+	if (errno != ENOENT || umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		return -1;
+	close_fd(&target);
+	target = kernel_openat2(root, path, &how);
+	if (target < 0)
+		return -1;
 	return kernel_move_mount(tree, "", target, "", KERNEL_MOVE_F_EMPTY_PATH | KERNEL_MOVE_T_EMPTY_PATH);
 }
 
 static void __attribute__((noreturn)) cover_all(int pidfd, int boot_tree, int machine_tree)
 {
-	if (setns(pidfd, CLONE_NEWNS) < 0 || cover(boot_tree, "proc/sys/kernel/random/boot_id") < 0 ||
+	/* Its root is the directory, too, that umount2 begins at. */
+	if (setns(pidfd, CLONE_NEWNS) < 0 || chdir("/") < 0 || cover(boot_tree, "proc/sys/kernel/random/boot_id") < 0 ||
 	    (machine_tree >= 0 && cover(machine_tree, "etc/machine-id") < 0))
 		_exit(errno ? errno : EIO);
 	_exit(0);

@@ -1002,6 +1002,7 @@ def test_suspend_lasts_as_long_as_its_connection(host):
 
 def test_suspend_and_kill_delivers_what_was_written(host):
     with Box(host, "sh", "-c", "echo before; sleep 1000 & wait") as box:
+        time.sleep(1)  # it has been written, and nobody has read it
         checkpoint = Connection(host.directory)
         checkpoint.call("suspend", container=box.id)
         checkpoint.call("kill", container=box.id, signal=signal.SIGKILL, all=True)
