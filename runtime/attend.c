@@ -49,3 +49,13 @@ int attend_container(struct created *created, bool keep, int timeout_seconds, st
 	created_close(created);
 	return status;
 }
+
+int leave_container(struct created *created, struct err *err)
+{
+	if (start_container(&created->container, err) < 0) {
+		created_destroy(created);
+		return -1;
+	}
+	created_close(created);
+	return 0;
+}

@@ -14,4 +14,8 @@ struct err;
  */
 int attend_container(struct created *created, bool keep, int timeout_seconds, struct err *err);
 
+/* Starts it and leaves it to run by itself. Takes `created`, also if that fails: nothing is left of the container then.
+ */
+int leave_container(struct created *created, struct err *err);
+
 #endif

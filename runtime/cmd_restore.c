@@ -45,16 +45,6 @@ static const struct option options[] = {
 	OPTION_END,
 };
 
-static int run_detached(struct created *created, struct err *err)
-{
-	if (start_container(&created->container, err) < 0) {
-		created_destroy(created);
-		return -1;
-	}
-	created_close(created);
-	return 0;
-}
-
 static int restore(struct create_request *request, const struct restore_options *given, struct err *err)
 {
 	auto_free char *text = NULL;
@@ -65,7 +55,8 @@ static int restore(struct create_request *request, const struct restore_options 
 	request->config_text = text;
 	int result = create_container(request, &created, err);
 	if (result == 0)
-		result = given->detach ? run_detached(&created, err) : attend_container(&created, given->keep, 0, err);
+		result = given->detach ? leave_container(&created, err)
+				       : attend_container(&created, given->keep, 0, err);
 	oci_config_destroy(request->config);
 	return result;
 }

@@ -33,16 +33,6 @@ static void set_size(struct oci_config *config)
 	config->process.columns = size.ws_col;
 }
 
-static int run_detached(struct created *created, struct err *err)
-{
-	if (start_container(&created->container, err) < 0) {
-		created_destroy(created);
-		return -1;
-	}
-	created_close(created);
-	return 0;
-}
-
 static int run(const struct invocation *invocation, struct err *err)
 {
 	const struct run_options *given = invocation->options;
@@ -63,7 +53,8 @@ static int run(const struct invocation *invocation, struct err *err)
 		set_size(request.config);
 	int result = create_container(&request, &created, err);
 	if (result == 0)
-		result = given->detach ? run_detached(&created, err) : attend_container(&created, given->keep, 0, err);
+		result = given->detach ? leave_container(&created, err)
+				       : attend_container(&created, given->keep, 0, err);
 	oci_config_destroy(request.config);
 	return result;
 }
