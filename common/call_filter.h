@@ -60,10 +60,10 @@ struct call_rules {
 		table, sizeof table / sizeof *table \
 	}
 
-enum { CALL_FILTER_MAX = 640 };
+enum { CALL_RULES_MAX = 192, CALL_FILTER_MAX = 1024 };
 
 /*
- * Makes the filter of `count` tables; the first row of a call counts. `otherwise` is a SECCOMP_RET_... value. Returns
+ * Makes the filter of `count` tables of CALL_RULES_MAX rows together; the first row of a call counts. `otherwise` is a SECCOMP_RET_... value. Returns
  * the length in instructions, at most CALL_FILTER_MAX.
  */
 unsigned call_filter(const struct call_rules *const tables[], size_t count, uint32_t otherwise,
