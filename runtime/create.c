@@ -21,6 +21,7 @@
 #include "runtime/selinux.h"
 #include "runtime/start_proxy.h"
 #include "runtime/statedir.h"
+#include "runtime/template_touched.h"
 #include "runtime/trace.h"
 
 #include "common/auto.h"
@@ -475,6 +476,18 @@ static int name_guest_file(const struct creation *c, struct err *err)
 	return err_wrap(err, "%s", strstr(err->text, "initramfs") ? c->launch.initrd_path : c->launch.kernel_path);
 }
 
+/* The next VM of this template does not come upon the same pages one by one. */
+static void note_touched_pages(const struct creation *c)
+{
+	const struct template_files *template = &c->launch.template;
+	struct err why = ERR_INIT;
+
+	if (template->directory_fd >= 0 && template->touched_fd < 0 &&
+	    template_touched_note(template->directory_fd, template->memory_fd, c->created->container.store->vmm_pid,
+				  &why) < 0)
+		log_debug("template: %s", why.text);
+}
+
 static int make(struct creation *c, struct err *err)
 {
 	struct container *container = &c->created->container;
@@ -495,6 +508,7 @@ static int make(struct creation *c, struct err *err)
 	    start_proxy_await(c->created->sync_fd, SYNC_CREATED, &message, err) < 0)
 		return name_guest_file(c, err);
 	trace_mark("container created");
+	note_touched_pages(c);
 	container->store->is_created = true;
 	container->status = OCI_STATUS_CREATED;
 	if (container_save(container, err) < 0)

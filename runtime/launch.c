@@ -28,7 +28,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CMDLINE_MAX = 2048, FIXED_FDS = 8 };
+enum { CMDLINE_MAX = 2048, FIXED_FDS = 9 };
 
 void launch_init(struct launch *launch)
 {
@@ -39,8 +39,7 @@ void launch_init(struct launch *launch)
 		.vsock_fd = -1,
 		.control_fd = -1,
 		.log_fd = -1,
-		.template_memory_fd = -1,
-		.template_state_fd = -1,
+		.template = TEMPLATE_FILES_NONE,
 		.checkpoint_memory_fd = -1,
 		.checkpoint_state_fd = -1,
 	};
@@ -54,8 +53,7 @@ void launch_close(struct launch *launch)
 	close_fd(&launch->vsock_fd);
 	close_fd(&launch->control_fd);
 	close_fd(&launch->log_fd);
-	close_fd(&launch->template_memory_fd);
-	close_fd(&launch->template_state_fd);
+	template_close_files(&launch->template);
 	close_fd(&launch->checkpoint_memory_fd);
 	close_fd(&launch->checkpoint_state_fd);
 	for (size_t i = 0; i < launch->share_count; i++) {
@@ -206,7 +204,6 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 		.file_cache = launch->file_cache,
 		.cmdline = launch->cmdline,
 	};
-	int *memory_fd = &launch->template_memory_fd, *state_fd = &launch->template_state_fd;
 	struct err why = ERR_INIT;
 
 	/*
@@ -216,13 +213,13 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 	if (launch->disk_count || launch->huge_pages || launch->dax_mib || !host->templates || geteuid() != 0 ||
 	    config->vm.kernel || config->vm.initrd || config->vm.parameters.count)
 		return 0;
-	if (template_open_files(&inputs, memory_fd, state_fd, &why) == 0)
+	if (template_open_files(&inputs, &launch->template, &why) == 0)
 		return 0;
 	if (why.code != ENOENT && why.code != ESTALE) {
 		log_warn("starting without a template: %s", why.text);
 		return 0;
 	}
-	if (template_build(&inputs, true, &why) == 0 && template_open_files(&inputs, memory_fd, state_fd, &why) == 0)
+	if (template_build(&inputs, true, &why) == 0 && template_open_files(&inputs, &launch->template, &why) == 0)
 		return 0;
 	if (why.code == EINTR)
 		return err_set(err, EINTR, "%s", why.text);
@@ -372,10 +369,12 @@ int launch_arguments(struct launch *launch, const char *program, bool debug, str
 		add(&a, "--file-cache");
 		add(&a, "%s", launch->file_cache);
 	}
-	if (launch->template_state_fd >= 0) {
-		add_number(&a, "--template-memory-fd", launch->template_memory_fd);
-		add_number(&a, "--template-state-fd", launch->template_state_fd);
+	if (launch->template.state_fd >= 0) {
+		add_number(&a, "--template-memory-fd", launch->template.memory_fd);
+		add_number(&a, "--template-state-fd", launch->template.state_fd);
 	}
+	if (launch->template.touched_fd >= 0)
+		add_number(&a, "--template-touched-fd", launch->template.touched_fd);
 	if (launch->checkpoint_state_fd >= 0) {
 		add_number(&a, "--checkpoint-memory-fd", launch->checkpoint_memory_fd);
 		add_number(&a, "--checkpoint-state-fd", launch->checkpoint_state_fd);
@@ -420,10 +419,12 @@ int launch_fds(const struct launch *launch, int **fds, size_t *count, struct err
 	list[n++] = launch->vsock_fd;
 	list[n++] = launch->control_fd;
 	list[n++] = launch->log_fd;
-	if (launch->template_state_fd >= 0) {
-		list[n++] = launch->template_memory_fd;
-		list[n++] = launch->template_state_fd;
+	if (launch->template.state_fd >= 0) {
+		list[n++] = launch->template.memory_fd;
+		list[n++] = launch->template.state_fd;
 	}
+	if (launch->template.touched_fd >= 0)
+		list[n++] = launch->template.touched_fd;
 	if (launch->checkpoint_state_fd >= 0) {
 		list[n++] = launch->checkpoint_memory_fd;
 		list[n++] = launch->checkpoint_state_fd;

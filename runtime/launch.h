@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "runtime/disk.h"
+#include "runtime/template.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +29,7 @@ struct launch {
 	char *kernel_path, *initrd_path; /* for messages */
 	int vsock_fd, control_fd;        /* listening, in the state directory */
 	int log_fd;
-	int template_memory_fd, template_state_fd;     /* -1: the VM boots */
+	struct template_files template;                /* none: the VM boots */
 	int checkpoint_memory_fd, checkpoint_state_fd; /* -1: it does not continue from one */
 	const char *checkpoint_mode;
 	uint32_t memory_mib, vcpus;

@@ -137,7 +137,7 @@ static int read_key(int fd, char key[TEMPLATE_KEY_MAX])
 	return 0;
 }
 
-int template_open_files(const struct template_inputs *inputs, int *memory_fd, int *state_fd, struct err *err)
+int template_open_files(const struct template_inputs *inputs, struct template_files *files, struct err *err)
 {
 	char wanted[TEMPLATE_KEY_MAX], found[TEMPLATE_KEY_MAX], name[TEMPLATE_NAME_SIZE];
 
@@ -155,9 +155,19 @@ int template_open_files(const struct template_inputs *inputs, int *memory_fd, in
 	auto_fd int state = openat(entry, "state", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (memory < 0 || state < 0)
 		return err_set_errno(err, "template %s", name);
-	*memory_fd = take_fd(&memory);
-	*state_fd = take_fd(&state);
+	files->touched_fd = openat(entry, TEMPLATE_TOUCHED, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	files->memory_fd = take_fd(&memory);
+	files->state_fd = take_fd(&state);
+	files->directory_fd = take_fd(&entry);
 	return 0;
+}
+
+void template_close_files(struct template_files *files)
+{
+	close_fd(&files->directory_fd);
+	close_fd(&files->memory_fd);
+	close_fd(&files->state_fd);
+	close_fd(&files->touched_fd);
 }
 
 static bool is_entry_name(const char *name)
@@ -199,7 +209,7 @@ int template_each(int (*callback)(const struct template_entry *entry, void *arg)
 
 int template_remove_tree(int store_fd, const char *name)
 {
-	static const char *const files[] = { "key", "memory", "state", "vsock.sock" };
+	static const char *const files[] = { "key", "memory", "state", TEMPLATE_TOUCHED, "vsock.sock" };
 	auto_fd int fd = open_entry(store_fd, name);
 
 	for (unsigned i = 0; fd >= 0 && i < sizeof files / sizeof *files; i++)

@@ -3,7 +3,7 @@
  * template.h - the host's store of templates: VMs saved when their agent was ready, for containers to begin with.
  *
  * TEMPLATE_DIR, root's alone, has a directory for each: `key`, a text that names everything that shaped it, `memory`
- * and `state` (vmm/template.h). Its name is a hash of the key; the key itself is compared before use, so whatever
+ * and `state` (vmm/template.h), and, once it was used, `touched` (template_touched.h). Its name is a hash of the key; the key itself is compared before use, so whatever
  * changes (kernel, initramfs, monitor, processor, host kernel, size, parameters) leads to another template and never to
  * a wrong one. A template appears by a rename when it is complete, and is never changed.
  *
@@ -19,6 +19,7 @@
 struct err;
 
 #define TEMPLATE_DIR "/var/lib/bulkhead/templates"
+#define TEMPLATE_TOUCHED "touched" /* template_touched.h */
 
 enum { TEMPLATE_KEY_MAX = 4096, TEMPLATE_NAME_SIZE = 17, TEMPLATES_MAX = 16 };
 
@@ -31,8 +32,21 @@ struct template_inputs {
 	const char *cmdline;
 };
 
-/* Descriptors of the two files. -1 with the error set, ENOENT if there is no such template. */
-int template_open_files(const struct template_inputs *inputs, int *memory_fd, int *state_fd, struct err *err);
+/* Close them with template_close_files. */
+struct template_files {
+	int directory_fd, memory_fd, state_fd; /* -1, all of them: there is no template */
+	int touched_fd;                        /* -1: not known yet */
+};
+
+#define TEMPLATE_FILES_NONE          \
+	(struct template_files)      \
+	{                            \
+		-1, -1, -1, -1       \
+	}
+
+/* -1 with the error set, ENOENT if there is no such template. */
+int template_open_files(const struct template_inputs *inputs, struct template_files *files, struct err *err);
+void template_close_files(struct template_files *files);
 
 /*
  * Builds it, which takes as long as a VM's boot; nothing if it is there. EAGAIN: somebody else builds one. With

@@ -50,6 +50,13 @@ static const uint64_t wanted =
  * FUSE_HAS_IOCTL_DIR: ioctls are refused.
  */
 
+/*
+ * What the kernel reads of a file around where a program has come upon it, at most; Linux would read twice as much. A
+ * program that begins reads little of itself here and there, and each page is memory of the guest. Reads that ask for more
+ * get more.
+ */
+enum { READAHEAD_MAX = 64 << 10 };
+
 int fs_do_init(struct fs_request *request)
 {
 	const struct fuse_init_in *in = fs_take(request, sizeof *in);
@@ -86,7 +93,7 @@ int fs_do_init(struct fs_request *request)
 
 	out.flags = (uint32_t)flags;
 	out.flags2 = (uint32_t)(flags >> 32);
-	out.max_readahead = in->max_readahead;
+	out.max_readahead = in->max_readahead < READAHEAD_MAX ? in->max_readahead : READAHEAD_MAX;
 	out.max_write = FS_WRITE_MAX;
 	out.max_pages = FS_PAGES_MAX;
 	out.time_gran = 1;

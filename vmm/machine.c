@@ -37,6 +37,7 @@
 #include "vmm/sandbox.h"
 #include "vmm/serial.h"
 #include "vmm/template.h"
+#include "vmm/touched.h"
 #include "vmm/vcpu.h"
 #include "vmm/virtio_balloon.h"
 #include "vmm/virtio_blk.h"
@@ -73,6 +74,7 @@ struct machine {
 	struct growth growth;
 	struct disks disks;
 	struct fs_window window; /* the file system's; may not be there */
+	struct touched touched;  /* none unless the VM begins with a template */
 	struct sandbox sandbox;
 	struct serial serial;
 	char cmdline[BOOT_CMDLINE_MAX + 1];
@@ -699,6 +701,8 @@ static bool try_template(struct machine *machine, const struct machine_config *c
 	if (!template_open(saved, config->template_state_fd, &why)) {
 		if (!build_from_saved(machine, config, saved, config->template_memory_fd, false, &why)) {
 			machine->restored_ns = event_now();
+			if (config->template_touched_fd >= 0)
+				touched_read(&machine->touched, config->template_touched_fd);
 			return true;
 		}
 		template_close(saved);
@@ -833,6 +837,7 @@ void machine_destroy(struct machine *machine)
 	kvm_destroy(&machine->kvm);
 	guest_memory_destroy(&machine->memory);
 	fs_window_destroy(&machine->window);
+	free(machine->touched.runs);
 	sandbox_destroy(&machine->sandbox);
 	serial_destroy(&machine->serial);
 	pthread_mutex_destroy(&machine->end_lock);
@@ -901,6 +906,8 @@ int machine_run(struct machine *machine, struct err *err)
 		machine->told[SANDBOX_STAMP_AGENT_READY] = true;
 		event_stamp(machine->event_fd, VMM_STAMP_AGENT_READY, machine->entered_ns);
 	}
+	/* Beside the guest, which waits for the container meanwhile. */
+	touched_copy(&machine->touched, &machine->memory);
 	result = loop_run(machine->loop);
 	/*
 	 * A VM's end waits in the host's kernel, for as many milliseconds as there are others who wait there; when a

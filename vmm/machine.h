@@ -41,6 +41,7 @@ struct machine_config {
 	int proc_fd;    /* as jail_enter gives it */
 	/* A template to begin with, if it is any good (template.h); else the VM boots. */
 	int template_memory_fd, template_state_fd;
+	int template_touched_fd; /* touched.h; may be -1 nevertheless */
 	/* A checkpoint to continue, which has to be good. */
 	int checkpoint_memory_fd, checkpoint_state_fd;
 	bool checkpoint_is_trusted; /* just made by who passes it on: not read whole to be checked */

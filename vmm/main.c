@@ -111,6 +111,7 @@ static int parse_option(const char *name, char *value, struct arguments *argumen
 		{ "--log-fd", &arguments->log_fd },
 		{ "--template-memory-fd", &config->template_memory_fd },
 		{ "--template-state-fd", &config->template_state_fd },
+		{ "--template-touched-fd", &config->template_touched_fd },
 		{ "--checkpoint-memory-fd", &config->checkpoint_memory_fd },
 		{ "--checkpoint-state-fd", &config->checkpoint_state_fd },
 		{ "--save-memory-fd", &config->save_memory_fd },
@@ -229,6 +230,7 @@ static void close_what_is_done_with(struct machine_config *config)
 	close_fd(&config->initrd_fd);
 	close_fd(&config->template_memory_fd);
 	close_fd(&config->template_state_fd);
+	close_fd(&config->template_touched_fd);
 	close_fd(&config->checkpoint_memory_fd);
 	close_fd(&config->checkpoint_state_fd);
 }
@@ -265,8 +267,8 @@ int main(int argc, char **argv)
 	static struct arguments arguments = {
 		.machine = {
 			.kvm_fd = -1, .kernel_fd = -1, .initrd_fd = -1, .vsock_fd = -1, .control_fd = -1, .event_fd = -1,
-			.proc_fd = -1, .template_memory_fd = -1, .template_state_fd = -1, .save_memory_fd = -1,
-			.checkpoint_memory_fd = -1, .checkpoint_state_fd = -1,
+			.proc_fd = -1, .template_memory_fd = -1, .template_state_fd = -1, .template_touched_fd = -1,
+			.checkpoint_memory_fd = -1, .checkpoint_state_fd = -1, .save_memory_fd = -1,
 			.save_state_fd = -1,
 			.memory_mib = 128, .vcpus = 1, .cmdline = "", .file_cache = &fs_caching_auto,
 		},

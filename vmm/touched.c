@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/touched.h"
+
+#include "vmm/guest_memory.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+void touched_read(struct touched *touched, int fd)
+{
+	const size_t room = TOUCHED_RUNS_MAX * sizeof *touched->runs;
+	ssize_t n;
+
+	*touched = (struct touched){ .runs = malloc(room) };
+	n = touched->runs ? pread(fd, touched->runs, room, 0) : -1;
+	touched->count = n > 0 ? (size_t)n / sizeof *touched->runs : 0;
+}
+
+/* Where the run is in this process; NULL if it is not memory of one range. */
+static void *find(const struct guest_memory *memory, const struct touched_run *run)
+{
+	uint64_t offset = run->first * GUEST_PAGE, length = run->count * GUEST_PAGE;
+
+	for (unsigned i = 0; i < memory->count; i++) {
+		const struct guest_range *range = &memory->ranges[i];
+
+		if (offset < range->size)
+			return length <= range->size - offset ? range->host + offset : NULL;
+		offset -= range->size;
+	}
+	return NULL;
+}
+
+void touched_copy(const struct touched *touched, const struct guest_memory *memory)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < touched->count; i++) {
+		void *at = find(memory, &touched->runs[i]);
+
+		pages += touched->runs[i].count;
+		/* A kernel that does not know this does not know the next one either. */
+		if (pages > TOUCHED_PAGES_MAX ||
+		    (at && madvise(at, touched->runs[i].count * GUEST_PAGE, MADV_POPULATE_WRITE)))
+			return;
+	}
+}
