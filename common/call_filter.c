@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A binary search for the call's number. The kernel runs the whole filter once for each call that there is when it is set
- * (to know which are always allowed), so one comparison after the other would cost a start ten times as much.
+ * A binary search for the call's number. The kernel runs the whole filter once for each call that there is when it is
+ * set (to know which are always allowed), so one comparison after the other would cost a start ten times as much.
  */
 #include "common/call_filter.h"
 

@@ -63,8 +63,8 @@ struct call_rules {
 enum { CALL_RULES_MAX = 192, CALL_FILTER_MAX = 1024 };
 
 /*
- * Makes the filter of `count` tables of CALL_RULES_MAX rows together; the first row of a call counts. `otherwise` is a SECCOMP_RET_... value. Returns
- * the length in instructions, at most CALL_FILTER_MAX.
+ * Makes the filter of `count` tables of CALL_RULES_MAX rows together; the first row of a call counts. `otherwise` is a
+ * SECCOMP_RET_... value. Returns the length in instructions, at most CALL_FILTER_MAX.
  */
 unsigned call_filter(const struct call_rules *const tables[], size_t count, uint32_t otherwise,
 		     struct sock_filter out[CALL_FILTER_MAX]);

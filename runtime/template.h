@@ -3,9 +3,10 @@
  * template.h - the host's store of templates: VMs saved when their agent was ready, for containers to begin with.
  *
  * TEMPLATE_DIR, root's alone, has a directory for each: `key`, a text that names everything that shaped it, `memory`
- * and `state` (vmm/template.h), and, once it was used, `touched` (template_touched.h). Its name is a hash of the key; the key itself is compared before use, so whatever
- * changes (kernel, initramfs, monitor, processor, host kernel, size, parameters) leads to another template and never to
- * a wrong one. A template appears by a rename when it is complete, and is never changed.
+ * and `state` (vmm/template.h), and, once it was used, `touched` (template_touched.h). Its name is a hash of the key;
+ * the key itself is compared before use, so whatever changes (kernel, initramfs, monitor, processor, host kernel, size,
+ * parameters) leads to another template and never to a wrong one. A template appears by a rename when it is complete,
+ * and is never changed.
  *
  * One is built at a time, under a lock that nobody waits for: who does not get it boots.
  */
@@ -38,10 +39,10 @@ struct template_files {
 	int touched_fd;                        /* -1: not known yet */
 };
 
-#define TEMPLATE_FILES_NONE          \
-	(struct template_files)      \
-	{                            \
-		-1, -1, -1, -1       \
+#define TEMPLATE_FILES_NONE     \
+	(struct template_files) \
+	{                       \
+		-1, -1, -1, -1  \
 	}
 
 /* -1 with the error set, ENOENT if there is no such template. */

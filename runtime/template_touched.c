@@ -54,13 +54,13 @@ static void look_at(int pagemap_fd, uint64_t start, uint64_t end, uint64_t offse
 
 	while (start < end) {
 		size_t wanted = (end - start) / PAGE < 512 ? (end - start) / PAGE : 512;
-		ssize_t n = pread(pagemap_fd, entries, wanted * sizeof *entries, (off_t)(start / PAGE * sizeof *entries));
+		ssize_t n =
+			pread(pagemap_fd, entries, wanted * sizeof *entries, (off_t)(start / PAGE * sizeof *entries));
 
 		if (n < (ssize_t)sizeof *entries)
 			return;
 		for (size_t i = 0; i < (size_t)n / sizeof *entries; i++, start += PAGE, offset += PAGE)
-			if (entries[i] & (PRESENT | SWAPPED) && !(entries[i] & FILE_PAGE) &&
-			    !add(list, offset / PAGE))
+			if (entries[i] & (PRESENT | SWAPPED) && !(entries[i] & FILE_PAGE) && !add(list, offset / PAGE))
 				return;
 	}
 }

@@ -3,8 +3,8 @@
  * template_touched.h - notes which pages of a template's memory were written while its first container was created, for
  * the VMs that begin with it later (vmm/touched.h).
  *
- * It is done from outside, by what the host's kernel says of the monitor's pages, before anything of the container's own
- * has run. The list is a file, `touched`, beside the template's memory.
+ * It is done from outside, by what the host's kernel says of the monitor's pages, before anything of the container's
+ * own has run. The list is a file, `touched`, beside the template's memory.
  */
 #ifndef BULKHEAD_RUNTIME_TEMPLATE_TOUCHED_H
 #define BULKHEAD_RUNTIME_TEMPLATE_TOUCHED_H

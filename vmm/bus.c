@@ -45,6 +45,12 @@ void bus_destroy(struct bus *bus)
 	bus->count = 0;
 }
 
+void bus_reset(struct bus *bus)
+{
+	for (unsigned i = 0; i < bus->count; i++)
+		virtio_mmio_reset(&bus->devices[i]);
+}
+
 uint64_t bus_address(unsigned n)
 {
 	return BUS_ADDRESS + n * VIRTIO_MMIO_SIZE;

@@ -56,6 +56,9 @@ struct bus {
 void bus_init(struct bus *bus, struct kvm *kvm, struct loop *loop, const struct guest_memory *memory);
 void bus_destroy(struct bus *bus); /* and its devices; no vCPU runs any more */
 
+/* As if the driver of each had reset it: none touches the guest's memory any more. On a vCPU's thread, the last one. */
+void bus_reset(struct bus *bus);
+
 /* Takes the device, also when it fails; NULL is one that could not be made (the error is set). Returns n or -1. */
 int bus_add(struct bus *bus, struct virtio_device *device, struct err *err);
 

@@ -52,8 +52,8 @@ static const uint64_t wanted =
 
 /*
  * What the kernel reads of a file around where a program has come upon it, at most; Linux would read twice as much. A
- * program that begins reads little of itself here and there, and each page is memory of the guest. Reads that ask for more
- * get more.
+ * program that begins reads little of itself here and there, and each page is memory of the guest. Reads that ask for
+ * more get more.
  */
 enum { READAHEAD_MAX = 64 << 10 };
 

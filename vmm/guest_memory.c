@@ -134,6 +134,14 @@ void guest_memory_destroy(struct guest_memory *memory)
 	*memory = (struct guest_memory){ 0 };
 }
 
+void guest_memory_drop(const struct guest_memory *memory)
+{
+	for (unsigned i = 0; i < memory->count; i++)
+		madvise(memory->ranges[i].host, memory->ranges[i].size, MADV_DONTNEED);
+	if (memory->growth.host)
+		madvise(memory->growth.host, memory->growth.size, MADV_DONTNEED);
+}
+
 int guest_memory_reserve(struct guest_memory *memory, uint64_t start, uint64_t size, struct err *err)
 {
 	if (!size || size % GUEST_HUGE_PAGE || size > SIZE_LIMIT || start % GUEST_HUGE_PAGE)

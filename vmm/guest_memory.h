@@ -57,6 +57,9 @@ void guest_memory_use_huge_pages(struct guest_memory *memory);
 
 void guest_memory_destroy(struct guest_memory *memory);
 
+/* Gives the host back what it takes, once neither guest nor devices use it: from then on it holds anything. */
+void guest_memory_drop(const struct guest_memory *memory);
+
 /* A file was mapped there, at a host address inside of memory: what is not in the page tables is not zero. */
 void guest_memory_note_file(const struct guest_memory *memory, const uint8_t *host, uint64_t length);
 

@@ -174,7 +174,17 @@ static bool page_missing(void *arg)
 	return machine->window.host && fs_window_mend(&machine->window);
 }
 
+/* Memory takes as long to be given back as the VM to be closed, which mostly waits: both at once. */
+static void all_ended(void *arg)
+{
+	struct machine *machine = arg;
+
+	bus_reset(&machine->bus);
+	guest_memory_drop(&machine->memory);
+}
+
 static const struct vcpu_callbacks vcpu_callbacks = {
+	.all_ended = all_ended,
 	.page_missing = page_missing,
 	.mmio_accessed = mmio_accessed,
 	.port_accessed = port_accessed,
@@ -915,7 +925,7 @@ int machine_run(struct machine *machine, struct err *err)
 	 * whose guest has ended, so that nothing has to be waited for to get at its vCPUs.
 	 */
 	if (sandbox_is_off(&machine->sandbox, &status, &reason)) {
-		vcpus_destroy(machine->vcpus);
+		vcpus_end(machine->vcpus);
 		machine->vcpus = NULL;
 		kvm_destroy(&machine->kvm);
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * touched.h - the pages of a template that a container's start writes to, copied all at once before the guest comes upon
- * them one by one.
+ * touched.h - the pages of a template that a container's start writes to, copied all at once before the guest comes
+ * upon them one by one.
  *
- * Each that it comes upon costs two or three exits and a fault of the host's; here it costs the copy. Which they are was
- * seen at an earlier start (runtime/template_touched.h). It is a hint from a file: runs that are no pages of this VM are
- * passed over, and wrong ones cost memory and time, both bounded.
+ * Each that it comes upon costs two or three exits and a fault of the host's; here it costs the copy. Which they are
+ * was seen at an earlier start (runtime/template_touched.h). It is a hint from a file: runs that are no pages of this
+ * VM are passed over, and wrong ones cost memory and time, both bounded.
  */
 #ifndef BULKHEAD_TOUCHED_H
 #define BULKHEAD_TOUCHED_H

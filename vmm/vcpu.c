@@ -58,6 +58,8 @@ struct vcpus {
 	uint64_t processor;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* wanted, or a vCPU's is_out */
+	unsigned ended;         /* threads that were told to stop and did; under lock */
+	bool is_last_stop;      /* vcpus_end; under lock */
 	bool describes;         /* a vCPU that leaves for a pause says where it stands; under lock */
 	struct vcpu vcpus[VCPUS_MAX];
 };
@@ -209,16 +211,21 @@ failed:
 	return NULL;
 }
 
-void vcpus_destroy(struct vcpus *all)
+static void close_all(struct vcpus *all)
 {
-	if (!all)
-		return;
-	vcpus_stop(all);
 	for (unsigned i = 0; i < all->count; i++) {
 		if (all->vcpus[i].run)
 			munmap(all->vcpus[i].run, all->kvm->run_size);
 		close_fd(&all->vcpus[i].fd);
 	}
+}
+
+void vcpus_destroy(struct vcpus *all)
+{
+	if (!all)
+		return;
+	vcpus_stop(all);
+	close_all(all);
 	pthread_cond_destroy(&all->changed);
 	pthread_mutex_destroy(&all->lock);
 	free(all->plan.msrs);
@@ -356,6 +363,24 @@ static void give_up_on_run(struct vcpu *vcpu, int code)
 	give_up(vcpu, false, why);
 }
 
+/* Waits to be told to stop. Whether this is the last of all, and they will not be started again. */
+static bool has_ended_last(struct vcpu *vcpu)
+{
+	struct vcpus *all = vcpu->all;
+	bool is_last;
+
+	pthread_mutex_lock(&all->lock);
+	vcpu->is_out = true;
+	pthread_cond_broadcast(&all->changed);
+	while (atomic_load(&all->wanted) != WANT_STOP)
+		pthread_cond_wait(&all->changed, &all->lock);
+	all->ended++;
+	is_last = all->ended == all->count && all->is_last_stop;
+	pthread_cond_broadcast(&all->changed);
+	pthread_mutex_unlock(&all->lock);
+	return is_last;
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
@@ -389,10 +414,8 @@ static void *vcpu_main(void *arg)
 			goes_on = false;
 		}
 	}
-	pthread_mutex_lock(&all->lock);
-	vcpu->is_out = true;
-	pthread_cond_broadcast(&all->changed);
-	pthread_mutex_unlock(&all->lock);
+	if (has_ended_last(vcpu))
+		all->callbacks->all_ended(all->arg);
 	return NULL;
 }
 
@@ -511,6 +534,19 @@ void vcpus_stop(struct vcpus *all)
 			pthread_join(all->vcpus[i].thread, NULL);
 		all->vcpus[i].has_thread = false;
 	}
+}
+
+void vcpus_end(struct vcpus *all)
+{
+	pthread_mutex_lock(&all->lock);
+	all->is_last_stop = true;
+	pthread_mutex_unlock(&all->lock);
+	kick_all(all, WANT_STOP);
+	pthread_mutex_lock(&all->lock);
+	while (all->ended < all->count)
+		pthread_cond_wait(&all->changed, &all->lock);
+	pthread_mutex_unlock(&all->lock);
+	close_all(all);
 }
 
 int vcpus_plan_save(struct vcpus *all, struct err *err)

@@ -33,6 +33,8 @@ struct vcpu_callbacks {
 	bool (*page_missing)(void *arg);
 	/* A vCPU cannot go on: the guest shut its processor down (triple fault), or KVM gave up. `why` is one line. */
 	void (*vcpu_ended)(void *arg, bool guest_did_it, const char *why);
+	/* vcpus_end: no vCPU will run again. On the last one's thread, while whoever wanted it goes on. */
+	void (*all_ended)(void *arg);
 };
 
 /*
@@ -60,6 +62,12 @@ int vcpus_pause(struct vcpus *vcpus, struct err *err);
 void vcpus_resume(struct vcpus *vcpus);
 bool vcpus_are_paused(struct vcpus *vcpus);
 void vcpus_stop(struct vcpus *vcpus);
+
+/*
+ * The last call: stops them and closes them as soon as they are out of the guest. It does not wait for their threads,
+ * one of which calls all_ended and goes on using what that needs; the process is about to end.
+ */
+void vcpus_end(struct vcpus *vcpus);
 
 /*
  * Pauses them, for good, and writes where each stands: for a guest that is given up. Returns the length as snprintf

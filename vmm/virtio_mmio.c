@@ -583,6 +583,13 @@ void virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, co
 	device->fail = fail;
 }
 
+void virtio_mmio_reset(struct virtio_mmio *mmio)
+{
+	pthread_mutex_lock(&mmio->device->lock);
+	reset(mmio);
+	pthread_mutex_unlock(&mmio->device->lock);
+}
+
 void virtio_mmio_destroy(struct virtio_mmio *mmio)
 {
 	struct virtio_device *device = mmio->device;
@@ -591,9 +598,7 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio)
 
 	if (!device)
 		return;
-	pthread_mutex_lock(&device->lock);
-	reset(mmio);
-	pthread_mutex_unlock(&device->lock);
+	virtio_mmio_reset(mmio);
 	count = device->queue_count;
 	memcpy(kick_fds, device->kick_fds, sizeof kick_fds);
 	/* By their doorbells it ends threads that wait for them. */

@@ -90,6 +90,9 @@ void virtio_mmio_show(struct virtio_mmio *mmio, uint8_t *page);
 void virtio_mmio_read(struct virtio_mmio *mmio, uint32_t offset, void *data, unsigned length);
 void virtio_mmio_write(struct virtio_mmio *mmio, uint32_t offset, const void *data, unsigned length);
 
+/* What 0 in Status does: the device lets go of the guest's memory. */
+void virtio_mmio_reset(struct virtio_mmio *mmio);
+
 /* The doorbell of queue `index` rang: lets the device look if it is active. On the loop thread. */
 void virtio_mmio_kicked(struct virtio_mmio *mmio, unsigned index);
 
