@@ -847,7 +847,6 @@ void machine_destroy(struct machine *machine)
 	kvm_destroy(&machine->kvm);
 	guest_memory_destroy(&machine->memory);
 	fs_window_destroy(&machine->window);
-	free(machine->touched.runs);
 	sandbox_destroy(&machine->sandbox);
 	serial_destroy(&machine->serial);
 	pthread_mutex_destroy(&machine->end_lock);

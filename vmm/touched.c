@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/touched.h"
 
+#include "common/log.h"
 #include "vmm/guest_memory.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -36,9 +38,9 @@ static void *find(const struct guest_memory *memory, const struct touched_run *r
 	return NULL;
 }
 
-void touched_copy(const struct touched *touched, const struct guest_memory *memory)
+void touched_copy(struct touched *touched, const struct guest_memory *memory)
 {
-	uint64_t pages = 0;
+	uint64_t pages = 0, copied = 0;
 
 	for (size_t i = 0; i < touched->count; i++) {
 		void *at = find(memory, &touched->runs[i]);
@@ -47,6 +49,11 @@ void touched_copy(const struct touched *touched, const struct guest_memory *memo
 		/* A kernel that does not know this does not know the next one either. */
 		if (pages > TOUCHED_PAGES_MAX ||
 		    (at && madvise(at, touched->runs[i].count * GUEST_PAGE, MADV_POPULATE_WRITE)))
-			return;
+			break;
+		copied += at ? touched->runs[i].count : 0;
 	}
+	if (copied)
+		log_debug("template: %" PRIu64 " pages copied before the guest needs them", copied);
+	free(touched->runs);
+	*touched = (struct touched){ 0 };
 }

@@ -23,14 +23,14 @@ struct touched_run {
 };
 
 struct touched {
-	struct touched_run *runs; /* free() it */
+	struct touched_run *runs;
 	size_t count;
 };
 
-/* Reads the list; an empty one if there is none. */
+/* Reads the list; an empty one if there is none. touched_copy frees it. */
 void touched_read(struct touched *touched, int fd);
 
 /* Copies the pages. Any thread that may call madvise, also while the guest runs. */
-void touched_copy(const struct touched *touched, const struct guest_memory *memory);
+void touched_copy(struct touched *touched, const struct guest_memory *memory);
 
 #endif

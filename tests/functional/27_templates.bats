@@ -94,6 +94,24 @@ began() { script 'grep -c bulkhead_template /proc/cmdline; true'; run_container;
 	assert_equal "${lines[-1]}" 1
 }
 
+@test "the pages that the first start wrote are copied at once for the next ones" {
+	bulkhead template remove --all
+	began
+	assert_equal "$output" 1
+	[ -s "$(entry)/touched" ]
+	bh --debug create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+	grep -rqE 'template: [1-9][0-9]{2,3} pages copied before the guest needs them' "$STATE_ROOT/$ID"
+	bh delete --force "$ID"
+	# It is a hint: rubbish does no harm, and without it there is a new one.
+	head -c 100000 /dev/urandom >"$(entry)/touched"
+	began
+	assert_equal "$output" 1
+	rm "$(entry)/touched"
+	began
+	assert_equal "$output" 1
+	[ -s "$(entry)/touched" ]
+}
+
 @test "a store that others can write to is not used" {
 	bulkhead template build
 	chmod 0777 "$STORE"
