@@ -10,6 +10,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/log.h"
 
 #include <assert.h>
@@ -29,7 +30,7 @@ static int read_all(const char *name, int fd, char **out, size_t *length, struct
 	size_t used = 0, room = 0;
 	struct stat st;
 
-	if (fstat(fd, &st) == 0) {
+	if (fd_stat(fd, &st) == 0) {
 		if (S_ISDIR(st.st_mode))
 			return err_set(err, EISDIR, "%s: is a directory", name);
 		if (S_ISREG(st.st_mode) && st.st_size > (off_t)OCI_JSON_SIZE_MAX)

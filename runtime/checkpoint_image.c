@@ -6,6 +6,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 
 #include "oci/file_cache.h"
 #include "oci/vm_size.h"
@@ -95,7 +96,7 @@ static off_t size_of(int fd)
 {
 	struct stat status;
 
-	return fstat(fd, &status) < 0 ? 0 : status.st_size;
+	return fd_stat(fd, &status) < 0 ? 0 : status.st_size;
 }
 
 static char *manifest_text(const struct checkpoint_image *image, const struct checkpoint *checkpoint,
@@ -336,7 +337,7 @@ static int open_file(int dirfd, const char *name, uint64_t size, struct err *err
 	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat status;
 
-	if (fd < 0 || fstat(fd, &status) < 0)
+	if (fd < 0 || fd_stat(fd, &status) < 0)
 		return err_set_errno(err, "%s", name);
 	if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size != size)
 		return err_set(err, EBADMSG, "%s has %lld bytes instead of %llu", name, (long long)status.st_size,

@@ -11,6 +11,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/log.h"
 #include "common/proto.h"
 
@@ -101,7 +102,7 @@ int container_load_config_text(const struct container *container, char **out, st
 	struct stat st;
 	size_t used = 0;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fd_stat(fd, &st) < 0)
 		return err_set_errno(err, "container \"%s\": its configuration", container->id);
 	if (st.st_size > CONFIG_MAX)
 		return err_set(err, EFBIG, "container \"%s\": its configuration is too large", container->id);

@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 
 #include "vmm/vmm_api.h"
 
@@ -45,7 +46,7 @@ static int open_node(const char *path, const agent_Device *device, bool read_onl
 
 	if (fd < 0)
 		return err_set_errno(err, "%s: %s", device->path, path);
-	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != makedev(device->major, device->minor))
+	if (fd_stat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != makedev(device->major, device->minor))
 		return err_set(err, ENODEV, "%s: %s is not block device %u:%u", device->path, path, device->major,
 			       device->minor);
 	return take_fd(&fd);

@@ -6,6 +6,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/log.h"
 
 #include "oci/config.h"
@@ -38,7 +39,7 @@ int last_words_open_log(const struct oci_config *config)
 			continue;
 		/* The kubelet made it; whatever else may be at that path by now is not waited for. */
 		auto_fd int fd = open(mount->source, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		if (fd >= 0 && fd_stat(fd, &st) == 0 && S_ISREG(st.st_mode))
 			return take_fd(&fd);
 	}
 	return -1;

@@ -2,6 +2,7 @@
 #include "runtime/nameservers.h"
 
 #include "common/auto.h"
+#include "common/fd_stat.h"
 
 #include "oci/config.h"
 
@@ -17,7 +18,7 @@ static int only_ordinary(int fd)
 {
 	struct stat st;
 
-	if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
+	if (fd < 0 || (fd_stat(fd, &st) == 0 && S_ISREG(st.st_mode)))
 		return fd;
 	close(fd);
 	return -1;

@@ -9,6 +9,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/log.h"
 #include "common/netlink.h"
 #include "common/proto.h"
@@ -29,7 +30,7 @@ static bool is_same(int fd, const char *path)
 {
 	struct stat ours, other;
 
-	return fstat(fd, &ours) == 0 && stat(path, &other) == 0 && ours.st_dev == other.st_dev &&
+	return fd_stat(fd, &ours) == 0 && stat(path, &other) == 0 && ours.st_dev == other.st_dev &&
 	       ours.st_ino == other.st_ino;
 }
 

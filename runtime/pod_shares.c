@@ -11,6 +11,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/log.h"
 #include "common/proto.h"
 
@@ -67,7 +68,7 @@ static int name_volume(struct oci_share *share, int fd, struct err *err)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (fd_stat(fd, &st) < 0)
 		return err_set_errno(err, "%s", share->path);
 	unsigned kind = (share->readonly ? 1u : 0) | (share->readonly_recursive ? 2u : 0) | (share->noexec ? 4u : 0) |
 			(share->noatime ? 8u : 0) | (share->recursive ? 16u : 0);

@@ -4,6 +4,7 @@
 #include "runtime/options.h"
 
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/proto.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ int preserved_fd_way(int fd, struct err *err)
 	int flags = fcntl(fd, F_GETFL);
 	struct stat st;
 
-	if (flags < 0 || fstat(fd, &st) < 0)
+	if (flags < 0 || fd_stat(fd, &st) < 0)
 		return err_set(err, EBADF, "descriptor %d is not open", fd);
 	if (S_ISSOCK(st.st_mode))
 		return socket_way(fd, err);

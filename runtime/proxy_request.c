@@ -5,6 +5,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/proto.h"
 
 #include "agent.pb.h"
@@ -41,7 +42,7 @@ int proxy_request_send(struct channel *channel, int request_fd, uint16_t type, u
 	uint8_t realtime[16];
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
+	if (fd_stat(fd, &st) < 0)
 		return err_set_errno(err, "cannot read the description");
 	size_t length = (size_t)st.st_size;
 	void *payload = length ? mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;

@@ -5,6 +5,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/log.h"
 
 #include "oci/describe.h"
@@ -113,7 +114,7 @@ static int attach(int root, int mount_fd, const char *path)
 	auto_fd int target = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 	struct stat ours, there;
 
-	if (target < 0 || fstat(mount_fd, &ours) < 0 || fstat(target, &there) < 0)
+	if (target < 0 || fd_stat(mount_fd, &ours) < 0 || fd_stat(target, &there) < 0)
 		return -1;
 	if (S_ISDIR(ours.st_mode) != S_ISDIR(there.st_mode)) {
 		errno = ENOTDIR;

@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/loop.h"
 #include "common/ring.h"
 
@@ -46,7 +47,7 @@ int relay_open_end(int fd, bool for_writing)
 	struct stat st;
 	char path[32];
 
-	if (fstat(fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+	if (fd_stat(fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
 		return fd;
 	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(5, 2))
 		return fd; /* a terminal's master: opening /dev/ptmx again makes another terminal */
@@ -64,7 +65,7 @@ static void end_init(struct end *end, int fd)
 	int flags = fcntl(fd, F_GETFL);
 
 	end->fd = fd;
-	if (fstat(fd, &st) == 0) {
+	if (fd_stat(fd, &st) == 0) {
 		end->is_socket = S_ISSOCK(st.st_mode);
 		end->is_pipe = S_ISFIFO(st.st_mode);
 	}

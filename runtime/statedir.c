@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 
 #include "oci/state.h"
 
@@ -113,7 +114,7 @@ int statedir_create(const char *root, const char *id, struct err *err)
 	struct stat st;
 	if (statedir_lock(fd, id, err) < 0)
 		return -1;
-	if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+	if (fd_stat(fd, &st) < 0 || st.st_nlink == 0)
 		return err_set(err, ENOENT, "container \"%s\" was deleted while it was made", id);
 	return take_fd(&fd);
 }
@@ -139,7 +140,7 @@ int statedir_open(const char *root, const char *id, bool want_lock, struct err *
 		if (statedir_lock(fd, id, err) < 0)
 			return -1;
 		/* Deleted while we waited. */
-		if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+		if (fd_stat(fd, &st) < 0 || st.st_nlink == 0)
 			return does_not_exist(id, err);
 	}
 	return take_fd(&fd);
@@ -151,7 +152,7 @@ bool statedir_is_current(const char *root, const char *id, int dirfd)
 	char path[4096];
 
 	snprintf(path, sizeof path, "%.3000s/%.1024s", root, id);
-	return fstat(dirfd, &ours) == 0 && stat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+	return fd_stat(dirfd, &ours) == 0 && stat(path, &there) == 0 && ours.st_dev == there.st_dev &&
 	       ours.st_ino == there.st_ino;
 }
 

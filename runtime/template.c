@@ -5,6 +5,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 
 #include "vmm/snapshot.h"
 
@@ -74,8 +75,8 @@ int template_key(const struct template_inputs *inputs, char key[TEMPLATE_KEY_MAX
 	struct stat monitor, kernel, initrd;
 	struct utsname host;
 
-	if (stat(inputs->monitor, &monitor) || fstat(inputs->kernel_fd, &kernel) || fstat(inputs->initrd_fd, &initrd) ||
-	    uname(&host))
+	if (stat(inputs->monitor, &monitor) || fd_stat(inputs->kernel_fd, &kernel) ||
+	    fd_stat(inputs->initrd_fd, &initrd) || uname(&host))
 		return err_set_errno(err, "cannot tell what a template would be made of");
 	add(&text, "memory-mib %u\nvcpus %u\nfile-cache %s\n", inputs->memory_mib, inputs->vcpus, inputs->file_cache);
 	add(&text, "format %u\nversion %s\n", SNAPSHOT_VERSION, version_text);
@@ -113,7 +114,7 @@ int template_open_store(bool make, struct err *err)
 	if (make && make_store(err) < 0)
 		return -1;
 	auto_fd int fd = open(TEMPLATE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &status))
+	if (fd < 0 || fd_stat(fd, &status))
 		return err_set_errno(err, "%s", TEMPLATE_DIR);
 	if (status.st_uid != geteuid() || status.st_mode & 077)
 		return err_set(err, EPERM, "%s: must belong to the user who starts containers, with mode 0700",

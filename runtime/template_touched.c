@@ -5,6 +5,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 
 #include "vmm/touched.h"
 
@@ -93,7 +94,7 @@ int template_touched_note(int entry_fd, int memory_fd, pid_t monitor, struct err
 	snprintf(path, sizeof path, "/proc/%d/pagemap", (int)monitor);
 	auto_fd int pagemap = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (!maps || pagemap < 0 || fstat(memory_fd, &memory))
+	if (!maps || pagemap < 0 || fd_stat(memory_fd, &memory))
 		return err_set_errno(err, "%s", path);
 	while (fgets(line, sizeof line, maps)) {
 		uint64_t start, end, offset, inode;

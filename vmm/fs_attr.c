@@ -2,6 +2,7 @@
 #include "vmm/fs_attr.h"
 
 #include "common/auto.h"
+#include "common/fd_stat.h"
 #include "vmm/fs_request.h"
 
 #include <errno.h>
@@ -77,7 +78,7 @@ int fs_attr_of_node(const struct fs_server *server, const struct fs_node *node, 
 		*attr = (struct fuse_attr){ .ino = 1, .mode = S_IFDIR | 0555, .nlink = 2, .blksize = 4096 };
 		return 0;
 	}
-	if (fstat(node->fd, &st))
+	if (fd_stat(node->fd, &st))
 		return errno;
 	fs_attr_fill(attr, &st, flags_of(server, node, &st), node->salt);
 	return 0;

@@ -10,6 +10,7 @@
 #include "vmm/fs_request.h"
 
 #include "common/auto.h"
+#include "common/fd_stat.h"
 
 #include <errno.h>
 #include <linux/openat2.h>
@@ -51,7 +52,7 @@ static int enter(struct fs_request *request, struct fs_share *share, const struc
 	struct fs_found found = { .fd = fd, .share = share };
 	struct stat st;
 
-	if (fstat(fd, &st)) {
+	if (fd_stat(fd, &st)) {
 		int error = errno;
 
 		close_fd(&found.fd);
@@ -282,7 +283,7 @@ static int reply_link(struct fs_request *request, struct fs_node *node)
 	struct fuse_entry_out entry;
 	struct stat st;
 
-	if (fstat(node->fd, &st))
+	if (fd_stat(node->fd, &st))
 		return errno;
 
 	uint64_t id = fs_nodes_count_lookup(&request->server->nodes, node);

@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "vmm/fs_attr.h"
 
 #include <errno.h>
@@ -124,7 +125,7 @@ int fs_shares_add(struct fs_shares *shares, const char *name, int fd, bool read_
 
 	if (!name_is_valid(name))
 		return err_set(err, EINVAL, "share name \"%.80s\" is empty, too long or holds a slash", name);
-	if (fstat(taken, &st) || fs_attr_mount(taken, &mount))
+	if (fd_stat(taken, &st) || fs_attr_mount(taken, &mount))
 		return err_set_errno(err, "share \"%s\": cannot stat descriptor %d", name, fd);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_set(err, EINVAL, "share \"%s\" is neither a directory nor a regular file", name);

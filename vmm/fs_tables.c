@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "vmm/fs_attr.h"
 #include "vmm/fs_content.h"
 #include "vmm/fs_request.h"
@@ -129,7 +130,7 @@ static bool leads_to(const struct fs_share *share, const char *path, const struc
 	auto_fd int fd = open_below(share, path);
 	struct stat found;
 
-	return fd >= 0 && !fstat(fd, &found) && found.st_dev == st->st_dev && found.st_ino == st->st_ino;
+	return fd >= 0 && !fd_stat(fd, &found) && found.st_dev == st->st_dev && found.st_ino == st->st_ino;
 }
 
 static int add_text(struct saving *s, const char *path, struct saved_node *out, struct err *err)
@@ -182,7 +183,7 @@ static int save_node(struct saving *s, const struct fs_node *node, struct saved_
 	while (share < s->share_count && s->shares[share] != node->share)
 		share++;
 	/* Of a share that was removed, or stale already. */
-	if (share == s->share_count || node->fd < 0 || fstat(node->fd, &st)) {
+	if (share == s->share_count || node->fd < 0 || fd_stat(node->fd, &st)) {
 		out->flags |= FLAG_GONE;
 		return 0;
 	}
@@ -354,7 +355,7 @@ static int find_again(struct restoring *r, const struct saved_node *node, const 
 	const char *how = NULL;
 	struct stat st;
 
-	if (found < 0 || fstat(found, &st))
+	if (found < 0 || fd_stat(found, &st))
 		how = "is missing or cannot be reached";
 	else if ((st.st_mode & S_IFMT) != (node->mode & S_IFMT))
 		how = "has become something else";
@@ -430,7 +431,7 @@ static int restore_node(struct restoring *r, const struct saved_node *node, stru
 	/* A key that nothing has, for what is not there. */
 	found.key = (struct fs_key){ .mount = UINT64_MAX, .device = node->id, .inode = node->id };
 	if (found.fd >= 0) {
-		if (fstat(found.fd, &st) || fs_attr_mount(found.fd, &found.key.mount)) {
+		if (fd_stat(found.fd, &st) || fs_attr_mount(found.fd, &found.key.mount)) {
 			close_fd(&found.fd);
 			return err_set_errno(err, "cannot look at a file of the checkpoint");
 		}

@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "vmm/fs_nodes.h"
 #include "vmm/fs_request.h"
 
@@ -188,7 +189,7 @@ static unsigned length_of(const struct fs_window_piece *piece)
 	struct stat st;
 
 	/* What cannot be looked at has nothing. */
-	if (fstat(piece->node->fd, &st) || (uint64_t)st.st_size <= piece->offset)
+	if (fd_stat(piece->node->fd, &st) || (uint64_t)st.st_size <= piece->offset)
 		return 0;
 
 	uint64_t length = ((uint64_t)st.st_size - piece->offset + PAGE - 1) & ~(PAGE - 1);

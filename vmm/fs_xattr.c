@@ -15,6 +15,8 @@
  */
 #include "vmm/fs_request.h"
 
+#include "common/fd_stat.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -62,7 +64,7 @@ static int drop_setgid(struct fs_request *request)
 {
 	struct stat st;
 
-	if (fstat(request->node->fd, &st))
+	if (fd_stat(request->node->fd, &st))
 		return errno;
 	if (!(st.st_mode & S_ISGID))
 		return 0;

@@ -77,8 +77,7 @@ static const struct call_rule loop[] = {
 	ALLOW(shutdown),                   /* one direction of a connection ends */
 	ONE_OF(fcntl, 1, F_DUPFD_CLOEXEC), /* vsock: a spare descriptor, for when there are no others left */
 	ALLOW(eventfd2),                   /* doorbell and interrupt of a device that is added later */
-	ALLOW(newfstatat),                 /* what kind of file a share added later is */
-	ALLOW(fstat),                      /* the same */
+	ALLOW(fstat),                      /* what kind of file a share added later is */
 	ALLOW(statx),                      /* the same */
 	ALLOW(fstatfs),                    /* its file system */
 	/*
@@ -92,9 +91,8 @@ static const struct call_rule loop[] = {
 static const struct call_rule vcpu[] = {
 	/* running the guest; its clock after a pause; what it was doing when it fell; a network device's start */
 	ONE_OF(ioctl, 1, KVM_RUN, KVM_IRQ_LINE, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS, NET_REQUESTS),
-	ALLOW(epoll_ctl),  /* a device starts or stops watching what it serves */
-	ALLOW(fstat),      /* whether a mapped file has become shorter (fs_window.h) */
-	ALLOW(newfstatat), /* the same, as some versions of libc spell it */
+	ALLOW(epoll_ctl), /* a device starts or stops watching what it serves */
+	ALLOW(fstat),     /* whether a mapped file has become shorter (fs_window.h) */
 };
 
 static const struct call_rule files[] = {
@@ -108,7 +106,6 @@ static const struct call_rule files[] = {
 	ALLOW(openat2),                 /* LOOKUP: one name below a directory */
 	ALLOW(statx),                   /* GETATTR */
 	ALLOW(fstat),                   /* the same */
-	ALLOW(newfstatat),              /* the same */
 	ALLOW(getdents64),              /* READDIR */
 	ALLOW(lseek),                   /* READDIR, LSEEK */
 	ALLOW(readlinkat),              /* READLINK */
@@ -159,8 +156,7 @@ static const struct call_rule save[] = {
 	ALLOW(ftruncate),                           /* whose file is as large as it from the start */
 	ALLOW(readlinkat),                          /* a file's name, */
 	ALLOW(openat2),                             /* whether that leads to it, */
-	ALLOW(newfstatat),                          /* what it is like, */
-	ALLOW(fstat),                               /* the same */
+	ALLOW(fstat),                               /* what it is like, */
 	ONE_OF(fcntl, 1, F_GETFL, F_DUPFD_CLOEXEC), /* how it is open; a share itself, again, */
 	ALLOW(openat),                              /* and its content if no name leads to it */
 	ALLOW(lseek),

@@ -2,6 +2,7 @@
 #include "vmm/loader.h"
 
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "vmm/boot_params.h"
 #include "vmm/guest_memory.h"
 #include "vmm/kernel_pages.h"
@@ -53,7 +54,7 @@ static int file_size(int fd, const char *what, uint64_t *size, struct err *err)
 {
 	struct stat st;
 
-	if (fstat(fd, &st))
+	if (fd_stat(fd, &st))
 		return err_set_errno(err, "cannot examine %s", what);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, EINVAL, "%s is not a regular file", what);

@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "vmm/guest_memory.h"
 
 #include <errno.h>
@@ -198,7 +199,7 @@ int snapshot_save_memory(const struct guest_memory *memory, int pagemap_fd, int 
 			       "the memory of a virtual machine that has grown (`update`, a pod's later "
 			       "containers) cannot be saved");
 	/* Something may be behind it already. */
-	if (fstat(fd, &status) || (status.st_size < (off_t)memory->size && ftruncate(fd, (off_t)memory->size)))
+	if (fd_stat(fd, &status) || (status.st_size < (off_t)memory->size && ftruncate(fd, (off_t)memory->size)))
 		return err_set_errno(err, "cannot make a file as large as the machine's memory");
 	for (unsigned i = 0; i < memory->count && !result; i++) {
 		result = save_range(&memory->ranges[i], base, &touched, fd, &extents, err);
@@ -243,7 +244,7 @@ int snapshot_map_memory(struct guest_memory *memory, uint64_t size, int fd, bool
 	size_t count;
 	uint64_t base = 0;
 
-	if (fstat(fd, &status) || !S_ISREG(status.st_mode) || (uint64_t)status.st_size < size ||
+	if (fd_stat(fd, &status) || !S_ISREG(status.st_mode) || (uint64_t)status.st_size < size ||
 	    (!at_least && (uint64_t)status.st_size != size))
 		return err_set(err, EBADMSG, "the saved memory is not a file of %llu bytes", (unsigned long long)size);
 	extents = snapshot_find_extents(snapshot, size, &count, err);

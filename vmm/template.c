@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "vmm/bus.h"
 #include "vmm/guest_memory.h"
 #include "vmm/kvm.h"
@@ -242,7 +243,7 @@ static int read_state(struct template *saved, int fd, struct err *err)
 	struct stat status;
 	size_t length;
 
-	if (fstat(fd, &status) || !S_ISREG(status.st_mode) || status.st_size > SNAPSHOT_SIZE_MAX)
+	if (fd_stat(fd, &status) || !S_ISREG(status.st_mode) || status.st_size > SNAPSHOT_SIZE_MAX)
 		return err_set(err, EBADMSG, "the state is no file, or too large");
 	length = (size_t)status.st_size;
 	saved->data = malloc(length + 1);
