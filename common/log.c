@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/log.h"
 
+#include "common/utc.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -83,23 +85,6 @@ static size_t append_json(char *line, size_t used, const char *text)
 	return used;
 }
 
-/*
- * UTC as RFC 3339 has it. Not by gmtime_r: with the first call libc reads the time zone's file, and to a proxy that is
- * the container's by then: a fifo it would wait at, or whatever a parser of libc's makes of it.
- */
-static void format_time(int64_t seconds, char out[80])
-{
-	unsigned long long days = (unsigned long long)seconds / 86400, rest = (unsigned long long)seconds % 86400;
-	/* Of years that begin in March, in eras of 400 years. */
-	unsigned long long shifted = days + 719468, era = shifted / 146097, day = shifted % 146097;
-	unsigned long long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-	unsigned long long of_year = day - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
-
-	snprintf(out, 80, "%04llu-%02llu-%02lluT%02llu:%02llu:%02lluZ", year + era * 400 + (month >= 10),
-		 month < 10 ? month + 3 : month - 9, of_year - (153 * month + 2) / 5 + 1, rest / 3600, rest / 60 % 60,
-		 rest % 60);
-}
-
 static void write_line(enum log_level level, const char *message)
 {
 	char line[LINE_MAX_BYTES];
@@ -107,13 +92,13 @@ static void write_line(enum log_level level, const char *message)
 
 	if (logger.format == LOG_JSON) {
 		struct timespec now;
-		char when[80];
+		char when[UTC_TEXT_SIZE];
 
 		clock_gettime(CLOCK_REALTIME, &now);
-		format_time(now.tv_sec, when);
+		utc_text(now.tv_sec, when);
 		used = (size_t)snprintf(line, sizeof line, "{\"level\":\"%s\",\"msg\":\"", level_names[level]);
 		used = append_json(line, used, message);
-		used += (size_t)snprintf(line + used, sizeof line - used, "\",\"time\":\"%s\"}\n", when);
+		used += (size_t)snprintf(line + used, sizeof line - used, "\",\"time\":\"%sZ\"}\n", when);
 	} else {
 		int n = snprintf(line, sizeof line - 1, "%s: %s%s%s", logger.program,
 				 level == LOG_ERROR ? "" : level_names[level], level == LOG_ERROR ? "" : ": ", message);

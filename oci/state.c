@@ -6,6 +6,7 @@
 #include "oci/strings.h"
 
 #include "common/err.h"
+#include "common/utc.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -31,24 +32,22 @@ const char *oci_status_name(enum oci_status status)
 void oci_time_text(int64_t ns, char out[40])
 {
 	const int64_t second = 1000000000;
-	time_t seconds = (time_t)(ns / second);
+	int64_t seconds = ns / second;
 	long fraction = (long)(ns % second);
-	struct tm utc;
-	char digits[16] = "";
+	char digits[16] = "", whole[UTC_TEXT_SIZE];
 
 	if (fraction < 0) {
 		seconds--;
 		fraction += second;
 	}
-	gmtime_r(&seconds, &utc);
-	size_t used = strftime(out, 40, "%Y-%m-%dT%H:%M:%S", &utc);
+	utc_text(seconds, whole);
 	if (fraction != 0) {
 		int length = snprintf(digits, sizeof digits, ".%09ld", fraction);
 
 		while (digits[length - 1] == '0')
 			digits[--length] = '\0';
 	}
-	snprintf(out + used, 40 - used, "%sZ", digits);
+	snprintf(out, 40, "%.19s%sZ", whole, digits);
 }
 
 static void add_string(struct json_object *object, const char *key, const char *value)

@@ -8,6 +8,7 @@
 
 #include "common/auto.h"
 #include "common/err.h"
+#include "common/utc.h"
 
 #include "oci/host_config.h"
 #include "oci/vm_size.h"
@@ -114,17 +115,14 @@ static void key_value(const char *key, const char *name, char *out, size_t size)
 
 static int print_entry(const struct template_entry *entry, void *arg)
 {
-	char memory[32], vcpus[32], cache[32], when[32];
-	time_t built = (time_t)(entry->built_ns / 1000000000);
-	struct tm tm;
+	char memory[32], vcpus[32], cache[32], when[UTC_TEXT_SIZE];
 
 	(void)arg;
 	key_value(entry->key, "memory-mib", memory, sizeof memory);
 	key_value(entry->key, "vcpus", vcpus, sizeof vcpus);
 	key_value(entry->key, "file-cache", cache, sizeof cache);
-	gmtime_r(&built, &tm);
-	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	printf("%-17s %-10s %-6s %-11s %-9llu %s\n", entry->name, memory, vcpus, cache,
+	utc_text(entry->built_ns / 1000000000, when);
+	printf("%-17s %-10s %-6s %-11s %-9llu %sZ\n", entry->name, memory, vcpus, cache,
 	       (unsigned long long)((entry->bytes + (1 << 20) - 1) >> 20), when);
 	return 0;
 }

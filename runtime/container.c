@@ -130,6 +130,15 @@ int container_load_config(const struct container *container, struct oci_config *
 	return oci_config_parse(container->store->bundle, text, strlen(text), config, err);
 }
 
+const struct oci_config *container_config(const struct container *container, struct oci_config **loaded,
+					  struct err *err)
+{
+	*loaded = NULL;
+	if (container->config)
+		return container->config;
+	return container_load_config(container, loaded, err) == 0 ? *loaded : NULL;
+}
+
 int container_open_process(pid_t pid, uint64_t start)
 {
 	if (pid <= 0)
@@ -206,17 +215,19 @@ void container_await_end(struct container *container)
 /* A namespace that the engine made outlives us, and is left as it was. */
 static void clean_network(const struct container *container)
 {
-	struct oci_config *config = NULL;
+	struct oci_config *loaded;
 	struct err ignored = ERR_INIT;
 
 	/* A member's network is the pod's. */
-	if (geteuid() == 0 && !container->store->sandbox && container_load_config(container, &config, &ignored) == 0) {
-		const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
+	if (geteuid() != 0 || container->store->sandbox)
+		return;
 
-		if (network && network->path)
-			network_clean(network->path);
-	}
-	oci_config_destroy(config);
+	const struct oci_config *config = container_config(container, &loaded, &ignored);
+	const struct oci_namespace *network = config ? oci_namespaces_find(&config->namespaces, CLONE_NEWNET) : NULL;
+
+	if (network && network->path)
+		network_clean(network->path);
+	oci_config_destroy(loaded);
 }
 
 int container_destroy(struct container *container, struct err *err)

@@ -22,6 +22,8 @@ struct container {
 	int dirfd; /* of ROOT/ID; holds the lock, if there is one */
 	struct oci_store *store;
 	enum oci_status status;
+	/* What it was created with, if this process has read it already; not owned. */
+	const struct oci_config *config;
 };
 
 /* Opens and reads; with `lock` nobody else changes it meanwhile. Close it, also half open after a failure. */
@@ -43,6 +45,10 @@ char *container_state_text(const struct container *container, enum oci_status st
 /* The configuration it was created with, as text (malloc'ed) and read. */
 int container_load_config_text(const struct container *container, char **text, struct err *err);
 int container_load_config(const struct container *container, struct oci_config **config, struct err *err);
+
+/* The same without reading it twice: what to destroy afterwards, or NULL, is in `loaded`. NULL with the error set. */
+const struct oci_config *container_config(const struct container *container, struct oci_config **loaded,
+					  struct err *err);
 
 /* An fd of the process if it is the one that was recorded, else -1. */
 int container_open_process(pid_t pid, uint64_t start);

@@ -568,6 +568,7 @@ int create_container(const struct create_request *request, struct created *creat
 	}
 	if (result == 0) {
 		created->container.id = oci_strdup(request->id);
+		created->container.config = request->config;
 		result = make(&c, err);
 	}
 	if (result == 0) {

@@ -67,7 +67,7 @@ struct created {
 /* The configuration that the options name, and its text (malloc'ed). */
 int create_load_config(const struct create_options *options, struct oci_config **config, char **text, struct err *err);
 
-/* On success the container is locked still. On failure nothing is left. */
+/* On success the container is locked still, and goes on reading `request->config`. On failure nothing is left. */
 int create_container(const struct create_request *request, struct created *created, struct err *err);
 
 void created_close(struct created *created);

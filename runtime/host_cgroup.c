@@ -167,16 +167,26 @@ static int write_file(int dirfd, const char *name, const char *value)
 	return write(fd, value, strlen(value)) < 0 ? -1 : 0;
 }
 
+static int read_list(int dirfd, const char *name, char text[256])
+{
+	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, 255);
+
+	if (n < 0)
+		return -1;
+	text[n] = '\0';
+	return 0;
+}
+
 /* Gives every controller the directory has to its children; one by one, since one that can't must not stop the rest. */
 static void enable_controllers(int dirfd)
 {
-	char text[256], change[64], *rest, *name;
-	auto_fd int fd = openat(dirfd, "cgroup.controllers", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	char text[256], given[256], change[64], *rest, *name;
 
-	if (n < 0)
+	/* All but the first container in a directory find it done. */
+	if (read_list(dirfd, "cgroup.controllers", text) < 0 ||
+	    (read_list(dirfd, "cgroup.subtree_control", given) == 0 && strcmp(text, given) == 0))
 		return;
-	text[n] = '\0';
 	for (name = strtok_r(text, " \n", &rest); name; name = strtok_r(NULL, " \n", &rest)) {
 		snprintf(change, sizeof change, "+%s", name);
 		if (write_file(dirfd, "cgroup.subtree_control", change) < 0)

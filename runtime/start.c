@@ -107,11 +107,10 @@ static int run_poststart(struct container *container, const struct oci_config *c
 
 int start_container(struct container *container, struct err *err)
 {
-	struct oci_config *config = NULL;
-	int result = container_load_config(container, &config, err);
+	struct oci_config *loaded;
+	const struct oci_config *config = container_config(container, &loaded, err);
+	int result = config ? tell_agent(container, config, err) : -1;
 
-	if (result == 0)
-		result = tell_agent(container, config, err);
 	if (result == 0) {
 		trace_mark("process started");
 		container->store->is_started = true;
@@ -122,6 +121,6 @@ int start_container(struct container *container, struct err *err)
 		container_stop(container);
 		result = -1;
 	}
-	oci_config_destroy(config);
+	oci_config_destroy(loaded);
 	return result;
 }
