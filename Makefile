@@ -190,6 +190,7 @@ install: all rootfs
 	install -m 755 $(B)/bulkhead $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(B)/bulkhead-proxy $(B)/bulkhead-vmm $(DESTDIR)$(LIBEXECDIR)/
 	install -m 644 $(B)/vmlinux $(B)/initramfs $(B)/cmdline $(DESTDIR)$(DATADIR)/
+	sed 's|@LIBEXECDIR@|$(LIBEXECDIR)|' packaging/apparmor >$(DESTDIR)$(DATADIR)/apparmor-profile
 	install -d $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(COMPLETIONDIR) $(DESTDIR)/etc/bulkhead
 	install -m 644 $(filter %.5,$(MAN)) $(DESTDIR)$(MANDIR)/man5/
 	install -m 644 $(filter %.8,$(MAN)) $(DESTDIR)$(MANDIR)/man8/
