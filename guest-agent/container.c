@@ -602,6 +602,14 @@ static int open_current_cgroup(const struct container *container)
 	return cgroup_open_sub(&container->cgroup, below, false);
 }
 
+/* In runc's words; the path is the container's view. */
+static int refuse_cgroup(const char *sub, int code, struct err *err)
+{
+	errno = code;
+	return errtext_set(err, "error adding pid of the process to cgroups: /sys/fs/cgroup/%.200s/cgroup.procs",
+			   sub + strspn(sub, "/"));
+}
+
 static int spawn_exec(struct container *container, struct process *process, const agent_ExecRequest *request,
 		      struct err *err)
 {
@@ -623,10 +631,8 @@ static int spawn_exec(struct container *container, struct process *process, cons
 		.cgroup_fd = launch.in_user_namespace ? -1 : cgroup_fd,
 	};
 
-	/* In runc's words. */
 	if (cgroup_fd < 0)
-		return errtext_set(
-			err, "error adding pid of the process to cgroups: cgroup \"%.200s\" of the container", sub);
+		return refuse_cgroup(sub, errno, err);
 	uint32_t uid =
 		namespaces_map_id(container->uid_mappings, container->uid_mapping_count, process->description->uid);
 	uint32_t gid =
@@ -636,7 +642,7 @@ static int spawn_exec(struct container *container, struct process *process, cons
 		if (err->code != EBUSY || process->pid)
 			return -1;
 		if (sub[0])
-			return err_wrap(err, "error adding pid of the process to cgroups: cgroup \"%.200s\"", sub);
+			return refuse_cgroup(sub, err->code, err);
 		close_fd(&cgroup_fd);
 		plan.cgroup_fd = cgroup_fd = open_current_cgroup(container);
 		if (cgroup_fd < 0 || process_spawn(process, &plan, &launch, uid, gid, err) < 0)

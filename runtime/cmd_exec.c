@@ -219,7 +219,7 @@ static int check_cgroup(const char *path, struct err *err)
 {
 	for (const char *part = path; part && *part; part += strcspn(part, "/"), part += *part == '/')
 		if (strncmp(part, "..", 2) == 0 && strchr("/", part[2]))
-			return err_set(err, EINVAL, "--cgroup: bad sub cgroup path: %s", path);
+			return err_set(err, EINVAL, "--cgroup: %s is not a sub cgroup path", path);
 	return 0;
 }
 

@@ -97,10 +97,10 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	# In runc's words.
 	run bh exec --cgroup ../x "$ID" true
 	assert_status 255
-	assert_one_line "bad sub cgroup path: ../x"
+	assert_one_line "../x is not a sub cgroup path"
 	run bh exec --cgroup missing "$ID" true
 	assert_status 255
-	assert_one_line "error adding pid" "cgroup \"missing\"" "no such file or directory"
+	assert_one_line "error adding pid" "/missing/cgroup.procs: no such file or directory"
 	bh delete --force "$ID"
 	[ ! -e "$CGROUP" ]
 }
