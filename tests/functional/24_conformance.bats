@@ -265,3 +265,17 @@ with_notify_socket() { # SOCKET COMMAND...
 	assert_status 0
 	assert_equal "$output" $'0\n 0 0 4294967295\n/tmp/mounted rw,noexec'
 }
+
+@test "a user's capabilities count when its program is looked up: one that only root may run" {
+	printf '#!/bin/sh\necho ran\n' >"$WORK/program"
+	chmod 744 "$WORK/program"
+	share "$WORK/program" /program ro
+	config '.process.args = ["/program"] | .process.user = {"uid": 7, "gid": 7} | .process.capabilities = {}'
+	run_container
+	assert_status 1
+	assert_one_line 'exec: "/program": permission denied'
+	config '.process.capabilities = ({"bounding", "permitted", "effective"} | map_values(["CAP_DAC_OVERRIDE"]))'
+	run_container
+	assert_status 0
+	assert_equal "$output" ran
+}
