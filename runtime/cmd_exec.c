@@ -273,16 +273,12 @@ static int open_places(struct execution *x, struct err *err)
 
 static int open_terminal(struct execution *x, struct err *err)
 {
-	struct winsize size;
-
 	if (!x->process->terminal)
 		return 0;
 	if (terminal_open(&x->terminal, err) < 0)
 		return -1;
-	if (!x->given->detach && !x->process->rows && terminal_get_size(STDIN_FILENO, &size)) {
-		x->process->rows = size.ws_row;
-		x->process->columns = size.ws_col;
-	}
+	if (!x->given->detach)
+		terminal_follow_user(x->process);
 	terminal_set_size(x->terminal.master, x->process->rows, x->process->columns);
 	return 0;
 }

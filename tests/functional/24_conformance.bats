@@ -279,3 +279,14 @@ with_notify_socket() { # SOCKET COMMAND...
 	assert_status 0
 	assert_equal "$output" ran
 }
+
+@test "a terminal in the foreground adds no carriage returns, unless it leads to another terminal" {
+	config '.process.terminal = true'
+	script 'echo one; tty; echo two'
+	run_container
+	assert_status 0
+	assert_equal "$output" $'one\n/dev/pts/0\ntwo'
+	run timeout 60 script -qec "$BULKHEAD run --bundle $BUNDLE $ID" /dev/null </dev/null
+	assert_status 0
+	assert_equal "$output" $'one\r\n/dev/pts/0\r\ntwo\r'
+}
