@@ -48,8 +48,11 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	local shell
 	shell=$(awk '$1 == 7 && $3 == 0 { print $2 }' <<<"$output")
 	assert_equal "$(awk -v shell="$shell" '$1 == 7 && $3 == shell { print $8, $9 }' <<<"$output")" "sleep 1001"
-	run bh ps "$ID" -e -x
-	assert_status 0
+	output=$(bh ps "$ID" -e -x)
+	[[ $output =~ ^\ +PID\ TTY\ +STAT\ +TIME\ COMMAND$'\n'\ +1\ \?\ +Ss\ +0:0[0-9]\ sleep\ 1000 ]] || { echo "$output"; return 1; }
+	output=$(bh ps "$ID" -e)
+	[[ $output =~ ^\ +PID\ TTY\ +TIME\ CMD$'\n'\ +1\ \?\ +00:00:0[0-9]\ sleep\ 1000 ]] || { echo "$output"; return 1; }
+	assert_equal "$(bh ps "$ID" -o pid | head -n 1)" "$(bh ps "$ID" | head -n 1)"
 	bh kill "$ID" KILL
 	for try in $(seq 100); do [ "$(bh state "$ID" | jq -r .status)" = stopped ] && break; sleep 0.1; done
 	assert_equal "$(bh ps "$ID" | wc -l)" 1
