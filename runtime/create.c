@@ -136,6 +136,8 @@ static void adapt_root(struct creation *c)
 		root->recursive = false; /* an overlay's layer does not lead across mounts */
 	else if (root->readonly && root->path)
 		oci_mountpoints_make(root->path, &c->description);
+	if (c->request->checkpoint && !c->request->root_overlay)
+		oci_mountpoints_make_again(&c->shares, &c->description);
 }
 
 /* What is new about a container that exists already; its description is as good for that as for a new one. */

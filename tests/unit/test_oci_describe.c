@@ -717,6 +717,32 @@ static void mountpoints_missing_ones_are_made_inside_the_root(void **state)
 	done(&d);
 }
 
+static void mountpoints_that_are_gone_are_made_again_in_every_share(void **state)
+{
+	struct described d;
+	struct stat st;
+
+	(void)state;
+	mkdir(in_bundle("volume"), 0755);
+	mkdir(in_bundle("fixed"), 0755);
+	describe(&d, "{'mounts': [{'destination': '/data', 'source': 'volume', 'options': ['bind']},"
+		     " {'destination': '/data/for/nested', 'type': 'tmpfs'}, {'destination': '/again/file', 'source': "
+		     "'hosts',"
+		     " 'options': ['bind']}, {'destination': '/fixed', 'source': 'fixed', 'options': ['bind', 'ro']},"
+		     " {'destination': '/fixed/nested', 'type': 'tmpfs'}, {'destination': '/dev', 'type': 'tmpfs'},"
+		     " {'destination': '/dev/gone', 'type': 'tmpfs'}]}");
+	oci_mountpoints_make_again(&d.shares, &d.request);
+	assert_int_equal(stat(in_bundle("volume/for/nested"), &st), 0);
+	assert_true(S_ISDIR(st.st_mode));
+	assert_int_equal(stat(in_bundle("rootfs/data"), &st), 0);
+	assert_int_equal(stat(in_bundle("rootfs/data/for"), &st), -1);
+	assert_int_equal(stat(in_bundle("rootfs/again/file"), &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(stat(in_bundle("fixed/nested"), &st), -1); /* was there, or the first start had failed */
+	assert_int_equal(stat(in_bundle("rootfs/dev/gone"), &st), -1);
+	done(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -739,6 +765,7 @@ int main(void)
 		cmocka_unit_test(describe_start_hooks_with_their_state),
 		cmocka_unit_test(describe_shares_of_a_pod_have_prefixes),
 		cmocka_unit_test(describe_request_survives_the_wire),
+		cmocka_unit_test(mountpoints_that_are_gone_are_made_again_in_every_share),
 		cmocka_unit_test(mountpoints_missing_ones_are_made_inside_the_root),
 	};
 
