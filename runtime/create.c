@@ -437,14 +437,20 @@ static int run_create_hooks(struct creation *c, struct err *err)
 	snprintf(path, sizeof path, "/proc/%d/ns/net", (int)c->created->pid);
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		const struct oci_hook_list *list = &hooks->lists[kinds[i]];
+		const char *directory = store->bundle;
 		auto_fd int network_fd = -1;
 
 		if (list->count == 0)
 			continue;
-		/* "In the container namespace": of the host's namespaces that is the proxy's network. */
-		if (kinds[i] == OCI_HOOK_CREATE_CONTAINER)
+		/*
+		 * "In the container namespace": of the host's namespaces that is the proxy's network. The directory is
+		 * what such hooks find with runc.
+		 */
+		if (kinds[i] == OCI_HOOK_CREATE_CONTAINER) {
 			network_fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (run_hooks(kinds[i], list, state, store->bundle, network_fd, err) < 0)
+			directory = store->rootfs;
+		}
+		if (run_hooks(kinds[i], list, state, directory, network_fd, err) < 0)
 			return -1;
 	}
 	return 0;
