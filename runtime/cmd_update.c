@@ -8,6 +8,7 @@
 #include "runtime/container.h"
 #include "runtime/create_cgroup.h"
 #include "runtime/host_cgroup.h"
+#include "runtime/pod.h"
 #include "runtime/pod_memory.h"
 #include "runtime/vm_memory.h"
 
@@ -254,9 +255,10 @@ static int find_size(const struct container *container, const struct oci_resourc
 		return 0;
 	out->has = growth.requested;
 	out->wants = (uint64_t)oci_vm_memory_for(host, limit) << 20;
-	if (container->store->sandbox) {
+	if (container->store->sandbox || pod_has_members(container)) {
+		const char *sandbox = container->store->sandbox;
 		const struct pod_member member = { .root = container->root,
-						   .sandbox = container->store->sandbox,
+						   .sandbox = sandbox ? sandbox : container->id,
 						   .id = container->id,
 						   .dirfd = container->dirfd,
 						   .limit = limit };

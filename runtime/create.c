@@ -9,6 +9,7 @@
 #include "runtime/last_words.h"
 #include "runtime/launch.h"
 #include "runtime/nameservers.h"
+#include "runtime/neighbour.h"
 #include "runtime/net_devices.h"
 #include "runtime/network.h"
 #include "runtime/notify_socket.h"
@@ -250,7 +251,8 @@ static int choose_machine(struct creation *c, struct err *err)
 	struct oci_vm_size size;
 
 	if (choose_label(c, err) < 0 || oci_vm_size(config, c->host, &size, err) < 0 ||
-	    pod_open(&c->pod, c->request->globals, config, err) < 0)
+	    pod_open(&c->pod, c->request->globals, config, err) < 0 ||
+	    neighbour_take_mappings(c->request->globals, config, !c->pod.joins, err) < 0)
 		return -1;
 	if (c->request->checkpoint) {
 		if (c->pod.joins || c->pod.is_sandbox)

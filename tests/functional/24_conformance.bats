@@ -291,5 +291,59 @@ with_notify_socket() { # SOCKET COMMAND...
 	assert_equal "$output" $'one\n/dev/pts/0\ntwo'
 	run timeout 60 script -qec "$BULKHEAD run --bundle $BUNDLE $ID" /dev/null </dev/null
 	assert_status 0
-	assert_equal "$output" $'one\r\n/dev/pts/0\r\ntwo\r'
+	assert_output $'one\r\n/dev/pts/0\r\ntwo\r' # after what script makes of the end of its input
+}
+
+# Namespaces of the container $ID, by its proxy's pid; those of these types only.
+join_namespaces() { # TYPE...
+	local pid
+	pid=$(bh state "$ID" | jq .pid)
+	config --arg pid "$pid" --arg types "$*" '.linux.namespaces |= map(if .type | IN($types | split(" ")[])
+		then .path = "/proc/\($pid)/ns/" + (if .type == "network" then "net" else .type end) else . end)'
+}
+run_second() {
+	bh run --detach --bundle "$BUNDLE" "$ID-2" </dev/null >"$WORK/out2" 2>&1 3>&- || { cat "$WORK/out2"; return 1; }
+}
+wait_stopped() {
+	local try
+	for try in $(seq 100); do [ "$(bh state "$1" | jq -r .status)" = stopped ] && return; sleep 0.1; done
+	return 1
+}
+
+@test "a container in another's network is in its VM, with the other namespaces that it names" {
+	start_sleeper
+	join_namespaces network pid ipc uts
+	run_second
+	assert_equal "$(pgrep -c -x bulkhead-vmm)" 1
+	assert_equal "$(bh exec "$ID-2" ps | grep -c 'sleep 1000$')" 2
+	assert_equal "$(bh exec "$ID-2" readlink /proc/self/ns/ipc)" "$(bh exec "$ID" readlink /proc/self/ns/ipc)"
+	run bh checkpoint --image-path "$WORK/image" "$ID"
+	assert_status 1
+	assert_one_line "share a virtual machine"
+	bh delete --force "$ID-2"
+	# Now the network alone; the first one's end is that of the VM.
+	config '.linux.namespaces |= map(del(.path))'
+	join_namespaces network
+	run_second
+	assert_equal "$(bh exec "$ID-2" ps | grep -c 'sleep 1000$')" 1
+	bh exec --detach "$ID" nc -l -p 7000 -e echo over the loopback </dev/null >/dev/null 2>&1 3>&-
+	assert_equal "$(bh exec "$ID-2" sh -c 'until nc 127.0.0.1 7000; do sleep 0.1; done' 2>/dev/null </dev/null)" "over the loopback"
+	bh kill "$ID" KILL
+	wait_stopped "$ID"
+	wait_stopped "$ID-2"
+	run run_second
+	assert_status 1
+	assert_one_line "linux.namespaces: network: " ": No such file or directory"
+	bh delete "$ID-2"
+}
+
+@test "a container in another's user namespace, with a network of its own, has one that is like it" {
+	config '.linux.namespaces += [{"type": "user"}]
+		| .linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+		| .linux.gidMappings = [{"containerID": 0, "hostID": 200000, "size": 2000}]'
+	start_sleeper
+	join_namespaces user
+	config 'del(.linux.uidMappings, .linux.gidMappings)'
+	run_second
+	assert_equal "$(bh exec "$ID-2" cat /proc/self/uid_map /proc/self/gid_map | tr -s ' ')" $' 0 100000 1000\n 0 200000 2000'
 }
