@@ -347,3 +347,14 @@ wait_stopped() {
 	run_second
 	assert_equal "$(bh exec "$ID-2" cat /proc/self/uid_map /proc/self/gid_map | tr -s ' ')" $' 0 100000 1000\n 0 200000 2000'
 }
+
+@test "update changes the limits of a paused container, which stays paused" {
+	config '.linux.resources.devices = [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwa"}]'
+	start_sleeper
+	bh pause "$ID"
+	bh update --pids-limit 30 --cpu-quota 50000 "$ID"
+	assert_equal "$(bh state "$ID" | jq -r .status)" paused
+	bh resume "$ID"
+	assert_equal "$(bh exec "$ID" cat /sys/fs/cgroup/pids.max)" 30
+	assert_equal "$(cat "$CGROUP/cpu.max")" "50000 100000"
+}
