@@ -358,3 +358,12 @@ wait_stopped() {
 	assert_equal "$(bh exec "$ID" cat /sys/fs/cgroup/pids.max)" 30
 	assert_equal "$(cat "$CGROUP/cpu.max")" "50000 100000"
 }
+
+@test "exec --cap with a name that is not known ignores it, and an id that cannot be is refused in crun's words" {
+	start_sleeper
+	bh exec --cap CAP_UNKNOWN --cap CAP_KILL "$ID" true 2>"$WORK/warning"
+	assert_equal "$(cat "$WORK/warning")" 'bulkhead: warning: --cap: "CAP_UNKNOWN" is not known, ignored'
+	run bh run --bundle "$BUNDLE" this/is/none
+	assert_status 1
+	assert_one_line 'invalid character `/` in the ID'
+}
