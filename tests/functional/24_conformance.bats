@@ -367,3 +367,17 @@ wait_stopped() {
 	assert_status 1
 	assert_one_line 'invalid character `/` in the ID'
 }
+
+@test "a fifo and a socket can be bound by themselves, and access times chosen in a user namespace" {
+	mkfifo "$WORK/fifo"
+	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$WORK/socket"
+	touch "$WORK/file"
+	share "$WORK/fifo" /fifo ro
+	share "$WORK/socket" /run/socket rw
+	config --arg source "$WORK/file" '.mounts += [{"destination": "/times", "type": "bind", "source": $source, "options": ["bind", "strictatime", "noexec"]}]
+		| .linux.namespaces += [{"type": "user"}] | del(.linux.uidMappings, .linux.gidMappings)'
+	script 'ls -l /fifo /run/socket | cut -c1; grep -o " /times rw,[a-z]*" /proc/self/mountinfo; /testinit unixconnect /run/socket x'
+	run_container
+	assert_output $'p\ns\n /times rw,noexec\n'
+	assert_output 'Connection refused'
+}
