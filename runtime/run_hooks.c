@@ -58,7 +58,8 @@ static void hook_child(const struct oci_hook *hook, const char *directory, int n
 	else if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0) {
 		signal_reset_all();
 		close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-		execve(hook->path, hook->args.count ? args : no_args, env);
+		/* None given: that of the runtime, as with runc and crun. */
+		execve(hook->path, hook->args.count ? args : no_args, hook->env.count ? env : environ);
 		dprintf(2, "%s", strerror(errno));
 	}
 	_exit(127);
