@@ -9,6 +9,7 @@
 #include "guest-agent/boot.h"
 #include "guest-agent/common_mounts.h"
 #include "guest-agent/device_filter.h"
+#include "guest-agent/device_nodes.h"
 #include "guest-agent/disks.h"
 #include "guest-agent/errtext.h"
 #include "guest-agent/hugepages.h"
@@ -87,8 +88,17 @@ bool container_advance(struct container *container, enum life_event event, struc
 
 /* ---- Making one ---- */
 
+/* The container has them by now, or never will. */
+static void remove_nodes(struct container *container)
+{
+	if (container->has_nodes)
+		device_nodes_remove(container->id);
+	container->has_nodes = false;
+}
+
 static void destroy(struct container *container)
 {
+	remove_nodes(container);
 	struct container **link = &container->agent->containers;
 
 	while (*link && *link != container)
@@ -332,6 +342,11 @@ static int spawn_first(struct container *container, struct process *process, con
 	if (plan_create(&plan, container, from, err) < 0 || set_guests_own(container, from, err) < 0 ||
 	    common_mounts_make(container->agent->run_dir, from, err) < 0)
 		return -1;
+	if (from->devices_count && (container->namespaces & CLONE_NEWUSER || from->root_readonly)) {
+		container->has_nodes = true;
+		if (device_nodes_make(container->id, from, err) < 0)
+			return -1;
+	}
 	struct launch launch = {
 		.id = container->id,
 		.run_dir = container->agent->run_dir,
@@ -406,6 +421,7 @@ int container_process_ready(struct process *process, struct err *err)
 
 	if (process->exec[0])
 		return 0;
+	remove_nodes(container);
 	/* After the child has made the device nodes, which the filter may forbid, and before the user's program. */
 	const agent_CreateRequest *request = process->request;
 	const pb_bytes_array_t *filter = request->container.device_filter;

@@ -161,6 +161,10 @@ void oci_mountpoints_make(const char *root, const agent_CreateRequest *request)
 	for (size_t i = 0; i < container->mounts_count; i++)
 		if (!is_covered(container->mounts[i].destination, container, i))
 			make_one(fd, container->mounts[i].destination, container->mounts[i].source_is_file);
+	/* Where nodes are bound that the guest cannot make there. */
+	for (size_t i = 0; i < container->devices_count; i++)
+		if (!is_covered(container->devices[i].path, container, container->mounts_count))
+			make_one(fd, container->devices[i].path, true);
 	if (!is_covered(request->process.cwd, container, container->mounts_count))
 		make_one(fd, request->process.cwd, false);
 }

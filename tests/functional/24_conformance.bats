@@ -381,3 +381,18 @@ wait_stopped() {
 	assert_output $'p\ns\n /times rw,noexec\n'
 	assert_output 'Connection refused'
 }
+
+@test "devices with mode and owner where no node can be made: in a user namespace, and on a root that is read-only" {
+	cp -a "$ROOTFS_DIR/busybox" "$BUNDLE/rootfs"
+	config '.root = {"path": "rootfs", "readonly": true} | .linux.devices = [
+		{"path": "/dev/foo", "type": "c", "major": 1, "minor": 5, "fileMode": 111, "uid": 10, "gid": 11},
+		{"path": "/nodes/zero/", "type": "c", "major": 1, "minor": 5}]'
+	script 'stat -c "%a %u:%g %t:%T" /dev/foo /nodes/zero; head -c 3 /nodes/zero | wc -c; ls -a /dev/.nodes'
+	local try
+	for try in 1 2; do
+		run_container
+		assert_output $'157 10:11 1:5\n666 0:0 1:5\n3\n'
+		assert_output 'No such file or directory'
+		config '.linux.namespaces += [{"type": "user"}] | del(.linux.uidMappings, .linux.gidMappings)'
+	done
+}
