@@ -302,6 +302,7 @@ join_namespaces() { # TYPE...
 		then .path = "/proc/\($pid)/ns/" + (if .type == "network" then "net" else .type end) else . end)'
 }
 run_second() {
+	config --arg path "/bulkhead-conformance/$ID-2" '.linux.cgroupsPath = $path'
 	bh run --detach --bundle "$BUNDLE" "$ID-2" </dev/null >"$WORK/out2" 2>&1 3>&- || { cat "$WORK/out2"; return 1; }
 }
 wait_stopped() {
