@@ -380,7 +380,7 @@ wait_stopped() {
 	script 'ls -l /fifo /run/socket | cut -c1; grep -o " /times rw,[a-z]*" /proc/self/mountinfo; /testinit unixconnect /run/socket x'
 	run_container
 	assert_output $'p\ns\n /times rw,noexec\n'
-	assert_output 'Connection refused'
+	assert_output 'unixconnect /run/socket: ECONNREFUSED'
 }
 
 @test "devices with mode and owner where no node can be made: in a user namespace, and on a root that is read-only" {
