@@ -9,6 +9,7 @@
 #include "guest-agent/boot.h"
 #include "guest-agent/common_mounts.h"
 #include "guest-agent/device_filter.h"
+#include "guest-agent/device_nodes.h"
 #include "guest-agent/disks.h"
 #include "guest-agent/errtext.h"
 #include "guest-agent/hugepages.h"
@@ -87,8 +88,17 @@ bool container_advance(struct container *container, enum life_event event, struc
 
 /* ---- Making one ---- */
 
+/* The container has them by now, or never will. */
+static void remove_nodes(struct container *container)
+{
+	if (container->has_nodes)
+		device_nodes_remove(container->id);
+	container->has_nodes = false;
+}
+
 static void destroy(struct container *container)
 {
+	remove_nodes(container);
 	struct container **link = &container->agent->containers;
 
 	while (*link && *link != container)
@@ -332,6 +342,11 @@ static int spawn_first(struct container *container, struct process *process, con
 	if (plan_create(&plan, container, from, err) < 0 || set_guests_own(container, from, err) < 0 ||
 	    common_mounts_make(container->agent->run_dir, from, err) < 0)
 		return -1;
+	if (from->devices_count && (container->namespaces & CLONE_NEWUSER || from->root_readonly)) {
+		container->has_nodes = true;
+		if (device_nodes_make(container->id, from, err) < 0)
+			return -1;
+	}
 	struct launch launch = {
 		.id = container->id,
 		.run_dir = container->agent->run_dir,
@@ -406,6 +421,7 @@ int container_process_ready(struct process *process, struct err *err)
 
 	if (process->exec[0])
 		return 0;
+	remove_nodes(container);
 	/* After the child has made the device nodes, which the filter may forbid, and before the user's program. */
 	const agent_CreateRequest *request = process->request;
 	const pb_bytes_array_t *filter = request->container.device_filter;
@@ -602,6 +618,14 @@ static int open_current_cgroup(const struct container *container)
 	return cgroup_open_sub(&container->cgroup, below, false);
 }
 
+/* In runc's words; the path is the container's view. */
+static int refuse_cgroup(const char *sub, int code, struct err *err)
+{
+	errno = code;
+	return errtext_set(err, "error adding pid of the process to cgroups: /sys/fs/cgroup/%.200s/cgroup.procs",
+			   sub + strspn(sub, "/"));
+}
+
 static int spawn_exec(struct container *container, struct process *process, const agent_ExecRequest *request,
 		      struct err *err)
 {
@@ -623,10 +647,8 @@ static int spawn_exec(struct container *container, struct process *process, cons
 		.cgroup_fd = launch.in_user_namespace ? -1 : cgroup_fd,
 	};
 
-	/* In runc's words. */
 	if (cgroup_fd < 0)
-		return errtext_set(
-			err, "error adding pid of the process to cgroups: cgroup \"%.200s\" of the container", sub);
+		return refuse_cgroup(sub, errno, err);
 	uint32_t uid =
 		namespaces_map_id(container->uid_mappings, container->uid_mapping_count, process->description->uid);
 	uint32_t gid =
@@ -636,7 +658,7 @@ static int spawn_exec(struct container *container, struct process *process, cons
 		if (err->code != EBUSY || process->pid)
 			return -1;
 		if (sub[0])
-			return err_wrap(err, "error adding pid of the process to cgroups: cgroup \"%.200s\"", sub);
+			return refuse_cgroup(sub, err->code, err);
 		close_fd(&cgroup_fd);
 		plan.cgroup_fd = cgroup_fd = open_current_cgroup(container);
 		if (cgroup_fd < 0 || process_spawn(process, &plan, &launch, uid, gid, err) < 0)

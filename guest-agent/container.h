@@ -41,6 +41,7 @@ struct container {
 	size_t share_count;
 
 	bool is_doomed;        /* its CREATE failed */
+	bool has_nodes;        /* device_nodes.h */
 	bool is_copy;          /* in a copy of its VM, not adopted yet: suspend.h */
 	struct reply *freezes; /* until the kernel says it is done */
 	struct reply *suspends;

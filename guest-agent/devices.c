@@ -3,6 +3,7 @@
 
 #include "common/auto.h"
 #include "common/bulkhead_uapi.h"
+#include "guest-agent/device_nodes.h"
 #include "guest-agent/errtext.h"
 #include "guest-agent/kernel.h"
 #include "guest-agent/paths.h"
@@ -39,11 +40,11 @@ static const struct {
 	{ "/dev/stderr", "/proc/self/fd/2" }, { "/dev/core", "/proc/kcore" },      { "/dev/ptmx", "pts/ptmx" },
 };
 
-/* The guest's own node of the same name and number, bound to an empty file. */
-static int bind_device(int dir, const char *name, const agent_Device *device)
+/* A node of the guest's, of the same number, bound to an empty file. */
+static int bind_device(int dir, const char *name, const char *source, const agent_Device *device)
 {
 	struct stat status;
-	auto_fd int tree = kernel_open_tree(AT_FDCWD, device->path, KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC);
+	auto_fd int tree = kernel_open_tree(AT_FDCWD, source, KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC);
 
 	if (tree < 0 || fstat(tree, &status) < 0)
 		return -1;
@@ -53,13 +54,19 @@ static int bind_device(int dir, const char *name, const agent_Device *device)
 		return -1;
 	}
 	auto_fd int made = openat(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0666);
-	auto_fd int target = made < 0 ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	auto_fd int target = made < 0 && errno != EEXIST ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (target < 0)
 		return -1;
 	return kernel_move_mount(tree, "", target, "", KERNEL_MOVE_F_EMPTY_PATH | KERNEL_MOVE_T_EMPTY_PATH);
 }
 
-static int make_device(const struct rootfs *rootfs, const agent_Device *device, struct err *err)
+/* An empty file is what the host puts there for a read-only root. */
+static bool is_place(const struct stat *status)
+{
+	return S_ISREG(status->st_mode) && status->st_size == 0;
+}
+
+static int make_device(const struct rootfs *rootfs, const agent_Device *device, const char *source, struct err *err)
 {
 	char name[NAME_MAX + 1];
 	const char *path = message_text(device->path);
@@ -74,10 +81,12 @@ static int make_device(const struct rootfs *rootfs, const agent_Device *device, 
 		if ((status.st_mode & S_IFMT) == (mode & S_IFMT) &&
 		    (S_ISFIFO(mode) || status.st_rdev == makedev(device->major, device->minor)))
 			return 0;
-		return err_set(err, EEXIST, "creating device %s: something else is there", path);
+		if (!is_place(&status) || bind_device(dir, name, source, device) < 0)
+			return err_set(err, EEXIST, "creating device %s: something else is there", path);
+		return 0;
 	}
 	if (mknodat(dir, name, mode, S_ISFIFO(mode) ? 0 : makedev(device->major, device->minor)) < 0) {
-		if (errno != EPERM || bind_device(dir, name, device) < 0)
+		if (errno != EPERM || bind_device(dir, name, source, device) < 0)
 			return errtext_set(err, "creating device %s", path);
 		return 0;
 	}
@@ -104,7 +113,7 @@ int devices_make_defaults(const struct rootfs *rootfs, struct err *err)
 		if (strcmp(default_devices[i].path, BULKHEAD_GENERATION_DEVICE) == 0 &&
 		    access(BULKHEAD_GENERATION_DEVICE, F_OK) < 0)
 			continue;
-		if (make_device(rootfs, &default_devices[i], err) < 0)
+		if (make_device(rootfs, &default_devices[i], default_devices[i].path, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < sizeof default_links / sizeof *default_links; i++) {
@@ -118,10 +127,13 @@ int devices_make_defaults(const struct rootfs *rootfs, struct err *err)
 	return 0;
 }
 
-int devices_make(const struct rootfs *rootfs, const agent_Container *container, struct err *err)
+int devices_make(const struct rootfs *rootfs, const agent_Container *container, const char *id, struct err *err)
 {
+	char path[PATH_MAX];
+
 	for (size_t i = 0; i < container->devices_count; i++) {
-		if (make_device(rootfs, &container->devices[i], err) < 0)
+		device_nodes_path(id, i, path);
+		if (make_device(rootfs, &container->devices[i], path, err) < 0)
 			return -1;
 	}
 	return 0;

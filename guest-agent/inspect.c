@@ -68,22 +68,36 @@ static char *read_command(pid_t pid)
 	return strdup(text);
 }
 
-/* Parent, terminal and times: proc_pid_stat(5), whose second field is in brackets and may have any character. */
+/* A letter for what it does, and those for a low or high priority, a session's leader, threads, the foreground. */
+static char *state_letters(char state, int nice, bool leads, bool has_threads, bool is_foreground)
+{
+	char letters[8];
+
+	snprintf(letters, sizeof letters, "%c%s%s%s%s", state,
+		 nice < 0   ? "<"
+		 : nice > 0 ? "N"
+			    : "",
+		 leads ? "s" : "", has_threads ? "l" : "", is_foreground ? "+" : "");
+	return strdup(letters);
+}
+
+/* State, parent, terminal and times: proc_pid_stat(5), whose second field is in brackets and may have any character. */
 static void read_stat(pid_t pid, agent_PsReply_Entry *entry)
 {
 	unsigned long long user, system, started, hz = (unsigned long long)sysconf(_SC_CLK_TCK);
 	char path[64], text[STATUS_MAX];
 	struct timespec up;
+	int parent, group, session, foreground, nice, threads;
 	unsigned tty;
-	int parent;
+	char state;
 
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	if (file_read_at(AT_FDCWD, path, text, sizeof text) < 0)
 		return;
 	const char *rest = strrchr(text, ')');
 	if (!rest ||
-	    sscanf(rest + 1, " %*c %d %*d %*d %u %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
-		   &parent, &tty, &user, &system, &started) != 5)
+	    sscanf(rest + 1, " %c %d %d %d %u %d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %d %d %*d %llu", &state,
+		   &parent, &group, &session, &tty, &foreground, &user, &system, &nice, &threads, &started) != 11)
 		return;
 	clock_gettime(CLOCK_BOOTTIME, &up);
 	unsigned long long up_ms = (unsigned long long)up.tv_sec * 1000 + (unsigned long long)up.tv_nsec / 1000000;
@@ -91,6 +105,7 @@ static void read_stat(pid_t pid, agent_PsReply_Entry *entry)
 	entry->parent = parent;
 	entry->tty = tty;
 	entry->cpu_ms = (user + system) * 1000 / hz;
+	entry->state = state_letters(state, nice, session == pid, threads > 1, foreground == group);
 	entry->age_ms = up_ms > started_ms ? up_ms - started_ms : 0;
 }
 

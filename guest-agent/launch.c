@@ -118,7 +118,8 @@ static int build_container(const struct launch *launch, struct terminal *termina
 		return -1;
 	if (mounts_have_own_dev(container) && devices_make_defaults(&rootfs, err) < 0)
 		return -1;
-	if (devices_make(&rootfs, container, err) < 0 || open_terminal(launch, rootfs.root_fd, terminal, err) < 0)
+	if (devices_make(&rootfs, container, launch->id, err) < 0 ||
+	    open_terminal(launch, rootfs.root_fd, terminal, err) < 0)
 		return -1;
 	if (make_directory(&rootfs, launch->process, err) < 0 || mounts_make_read_only(&rootfs, container, err) < 0)
 		return -1;

@@ -59,7 +59,7 @@ static int check_file(const char *path, bool *is_stat)
 	*is_stat = false;
 	if (S_ISDIR(status.st_mode))
 		return EISDIR;
-	if (faccessat(AT_FDCWD, path, X_OK, 0) < 0)
+	if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0) /* else capabilities would not count */
 		return errno;
 	return 0;
 }

@@ -90,6 +90,23 @@ static int clone_source(const struct rootfs *rootfs, const agent_Mount *mount)
 	return kernel_open_tree(AT_FDCWD, mount->source, flags);
 }
 
+/*
+ * How access times are kept cannot be changed in a user namespace. It is of no effect here: they are the host's to
+ * keep, as its mount has it.
+ */
+static int set_bind_attributes(int tree, const agent_Mount *mount)
+{
+	const uint64_t times = MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
+	uint64_t attr_set, attr_clear;
+
+	mounts_attributes(mount->flags, mount->flags_clear, &attr_set, &attr_clear);
+	int result = set_attributes(tree, attr_set, attr_clear, 0);
+	if (result == 0 || errno != EPERM || !((mount->flags | mount->flags_clear) & times))
+		return result;
+	mounts_attributes(mount->flags & ~times, mount->flags_clear & ~times, &attr_set, &attr_clear);
+	return set_attributes(tree, attr_set, attr_clear, 0);
+}
+
 static bool is_same_kind(const struct stat *source, int target)
 {
 	struct stat status;
@@ -99,14 +116,12 @@ static bool is_same_kind(const struct stat *source, int target)
 
 static int bind(const struct rootfs *rootfs, const agent_Mount *mount, const char *destination, struct err *err)
 {
-	uint64_t attr_set, attr_clear;
 	struct stat status;
 	auto_fd int tree = clone_source(rootfs, mount);
 
 	if (tree < 0 || fstat(tree, &status) < 0)
 		return errtext_set(err, "source \"%s\"", mount->source);
-	mounts_attributes(mount->flags, mount->flags_clear, &attr_set, &attr_clear);
-	if (set_attributes(tree, attr_set, attr_clear, 0) < 0)
+	if (set_bind_attributes(tree, mount) < 0)
 		return errtext_set(err, "setting options");
 	auto_fd int target = path_make(rootfs->root_fd, destination, S_ISDIR(status.st_mode));
 	if (target < 0)

@@ -119,6 +119,8 @@ int program_prepare(struct program *program, const agent_Process *process, struc
 		return -1;
 	if (set_home(program, err) < 0)
 		return -1;
+	if (security_limit_effective(process, err) < 0)
+		return -1;
 	return lookup_program(program->args[0], program->env, program->path, err);
 }
 

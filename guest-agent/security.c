@@ -76,6 +76,18 @@ int security_become_user(const agent_Process *process, struct err *err)
 	return 0;
 }
 
+int security_limit_effective(const agent_Process *process, struct err *err)
+{
+	struct security_sets sets;
+
+	if (get_sets(&sets) < 0)
+		return errtext_set(err, "reading capabilities");
+	sets.effective = process->has_capabilities ? process->effective & process->permitted & sets.permitted : 0;
+	if (set_sets(&sets) < 0)
+		return errtext_set(err, "setting effective capabilities");
+	return 0;
+}
+
 int security_prepare_capabilities(const agent_Process *process, struct security_sets *final, struct err *err)
 {
 	struct security_sets now;

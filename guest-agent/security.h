@@ -5,7 +5,7 @@
  * The order matters, and is this (program.c):
  *   1. security_bound_capabilities     while root
  *   2. security_become_user            keeps the permitted set, for the steps below
- *   3. (chdir, program look-up, hooks: as that user)
+ *   3. (chdir; security_limit_effective, program look-up, hooks: as that user)
  *   4. security_prepare_capabilities   inheritable and ambient sets
  *   5. security_load_seccomp           needs CAP_SYS_ADMIN, or no_new_privs
  *   6. security_drop_capabilities      one system call, then exec: a filter has to allow no more than these two
@@ -26,6 +26,9 @@ struct security_sets {
 
 int security_bound_capabilities(const agent_Process *process, struct err *err);
 int security_become_user(const agent_Process *process, struct err *err);
+
+/* From here on the kernel decides on files as it will for the process. Prepare_capabilities takes it back. */
+int security_limit_effective(const agent_Process *process, struct err *err);
 int security_prepare_capabilities(const agent_Process *process, struct security_sets *final, struct err *err);
 int security_load_seccomp(const agent_Process *process, struct err *err);
 int security_drop_capabilities(const struct security_sets *final, struct err *err);

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <termios.h>
 
 static bool is_ptmx(int fd)
 {
@@ -32,6 +33,18 @@ static int open_ptmx(int root_fd, struct err *err)
 	return err_set(err, ENOENT, "terminal: the container has no devpts at /dev/pts");
 }
 
+static int clear_onlcr(int slave, struct err *err)
+{
+	struct termios mode;
+
+	if (tcgetattr(slave, &mode) < 0)
+		return errtext_set(err, "terminal: reading its mode");
+	mode.c_oflag &= ~(tcflag_t)ONLCR;
+	if (tcsetattr(slave, TCSANOW, &mode) < 0)
+		return errtext_set(err, "terminal: setting its mode");
+	return 0;
+}
+
 int terminal_create(int root_fd, const agent_Process *process, struct terminal *terminal, struct err *err)
 {
 	struct winsize size = { .ws_row = (unsigned short)process->rows, .ws_col = (unsigned short)process->columns };
@@ -51,6 +64,8 @@ int terminal_create(int root_fd, const agent_Process *process, struct terminal *
 		return errtext_set(err, "terminal: giving the pty to user %u", process->uid);
 	if ((size.ws_row || size.ws_col) && ioctl(slave, TIOCSWINSZ, &size) < 0)
 		return errtext_set(err, "terminal: setting its size");
+	if (process->plain_newlines && clear_onlcr(slave, err) < 0)
+		return -1;
 	*terminal = (struct terminal){ .master = take_fd(&master), .slave = take_fd(&slave) };
 	return 0;
 }

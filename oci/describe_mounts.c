@@ -226,6 +226,24 @@ static uint64_t inherited_flags(const struct oci_mount *mount, const char *path)
 	return inherited;
 }
 
+/* Of what programs look for in the host's /dev, the devices that the guest has too. */
+static int describe_guest_devices(const struct oci_config *config, const struct oci_describe_context *context,
+				  agent_Container *out, struct err *err)
+{
+	static const struct oci_device devices[] = {
+		{ .path = (char *)"/dev/fuse", .type = 'c', .major = 10, .minor = 229, .mode = 0666 },
+		{ .path = (char *)"/dev/net/tun", .type = 'c', .major = 10, .minor = 200, .mode = 0666 },
+	};
+
+	for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+		if (access(devices[i].path, F_OK) == 0 &&
+		    oci_describe_device(config, context->sysfs ? context->sysfs : "/sys", &devices[i], "/dev", out,
+					err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int describe_bind_device(const struct oci_config *config, const struct oci_describe_context *context,
 				const struct oci_mount *mount, const struct stat *st, size_t index,
 				agent_Container *out, struct err *err)
@@ -255,7 +273,9 @@ static int describe_bind(const struct oci_config *config, const struct oci_descr
 	if (use_guest_view(mount, path, context->is_pods, out_mount)) {
 		log_debug("mounts[%zu]: %s: the guest's own %s is mounted instead of the host's %s", index,
 			  mount->destination, out_mount->type, path);
-		return 0;
+		return is_same_path(path, "/dev") && is_same_path(mount->destination, "/dev")
+			       ? describe_guest_devices(config, context, out, err)
+			       : 0;
 	}
 	if (stat(path, &st) < 0)
 		return err_set_errno(err, "mounts[%zu]: source %s", index, path);

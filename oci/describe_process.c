@@ -67,6 +67,7 @@ int oci_describe_process(const struct oci_config *config, const struct oci_proce
 	out->terminal = process->terminal;
 	out->rows = process->rows;
 	out->columns = process->columns;
+	out->plain_newlines = process->plain_newlines;
 	out->has_capabilities = process->has_capabilities;
 	out->bounding = process->capabilities.bounding;
 	out->effective = process->capabilities.effective;

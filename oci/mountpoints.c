@@ -2,6 +2,7 @@
 #include "oci/mountpoints.h"
 
 #include "oci/alloc.h"
+#include "oci/describe.h"
 
 #include "common/auto.h"
 #include "common/log.h"
@@ -103,13 +104,19 @@ static bool is_below(const char *path, const char *directory)
 	return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
+/* The last of the first `before` mounts that the path is below; NULL: it is in the root. */
+static const agent_Mount *find_cover(const char *path, const agent_Container *container, size_t before)
+{
+	while (before-- > 0)
+		if (is_below(path, container->mounts[before].destination))
+			return &container->mounts[before];
+	return NULL;
+}
+
 /* Below an earlier mount it is that mount's business. */
 static bool is_covered(const char *path, const agent_Container *container, size_t before)
 {
-	for (size_t i = 0; i < before; i++)
-		if (is_below(path, container->mounts[i].destination))
-			return true;
-	return false;
+	return find_cover(path, container, before);
 }
 
 static void make_one(int root, const char *path, bool is_file)
@@ -154,6 +161,38 @@ void oci_mountpoints_make(const char *root, const agent_CreateRequest *request)
 	for (size_t i = 0; i < container->mounts_count; i++)
 		if (!is_covered(container->mounts[i].destination, container, i))
 			make_one(fd, container->mounts[i].destination, container->mounts[i].source_is_file);
+	/* Where nodes are bound that the guest cannot make there. */
+	for (size_t i = 0; i < container->devices_count; i++)
+		if (!is_covered(container->devices[i].path, container, container->mounts_count))
+			make_one(fd, container->devices[i].path, true);
 	if (!is_covered(request->process.cwd, container, container->mounts_count))
 		make_one(fd, request->process.cwd, false);
+}
+
+/* NULL: no folder of the host's that may be written to. */
+static const struct oci_share *share_of(const struct oci_shares *shares, const agent_Mount *mount)
+{
+	for (size_t i = 0; mount && mount->share && i < shares->count; i++) {
+		const struct oci_share *share = &shares->items[i];
+
+		if (strcmp(share->name, mount->source) == 0)
+			return share->is_file || share->readonly ? NULL : share;
+	}
+	return mount ? NULL : &shares->items[0];
+}
+
+void oci_mountpoints_make_again(const struct oci_shares *shares, const agent_CreateRequest *request)
+{
+	const agent_Container *container = &request->container;
+
+	for (size_t i = 0; i < container->mounts_count; i++) {
+		const agent_Mount *mount = &container->mounts[i];
+		const agent_Mount *cover = find_cover(mount->destination, container, i);
+		const struct oci_share *share = share_of(shares, cover);
+		auto_fd int fd = share && share->path ? open(share->path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+		if (fd >= 0)
+			make_one(fd, mount->destination + (cover ? strlen(cover->destination) : 0),
+				 mount->source_is_file);
+	}
 }

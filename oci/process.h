@@ -40,6 +40,7 @@ struct oci_process {
 	uint32_t umask;
 	bool terminal;
 	uint32_t rows, columns; /* 0: unknown */
+	bool plain_newlines;    /* the terminal adds no carriage returns; not in the document */
 	bool has_capabilities;
 	struct oci_capabilities capabilities;
 	struct oci_rlimit *rlimits;

@@ -117,6 +117,17 @@ char *oci_state_guest_text(const struct oci_state *state)
 	return to_text(object, false);
 }
 
+/* In crun's words. */
+static int refuse_character(char c, struct err *err)
+{
+	char shown[8];
+
+	snprintf(shown, sizeof shown, c > 0x20 && c < 0x7f ? "%c" : "\\x%02x", (unsigned char)c);
+	return err_set(err, EINVAL,
+		       "container ID: invalid character `%s` in the ID: only letters, digits and _ . + - are possible",
+		       shown);
+}
+
 int oci_id_check(const char *id, struct err *err)
 {
 	size_t length = strlen(id);
@@ -132,10 +143,7 @@ int oci_id_check(const char *id, struct err *err)
 		bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
 
 		if (!letter && !strchr("_.+-", *c))
-			return err_set(
-				err, EINVAL,
-				"container ID: invalid character %zu: only letters, digits and _ . + - are possible",
-				(size_t)(c - id) + 1);
+			return refuse_character(*c, err);
 	}
 	if (*id == '.')
 		return err_set(err, EINVAL, "container ID \"%s\": invalid: begins with a dot", id);

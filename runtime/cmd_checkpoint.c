@@ -9,6 +9,9 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct checkpoint_options {
 	const char *image_path, *work_path, *parent_path, *page_server;
@@ -33,8 +36,8 @@ static const struct option options[] = {
 	{ "manage-cgroups-mode", 0, OPTION_IGNORED, 0, "MODE", MEANINGLESS },
 	{ "empty-ns", 0, OPTION_IGNORED, 0, "KIND", MEANINGLESS },
 	{ "status-fd", 0, OPTION_IGNORED, 0, "N", MEANINGLESS },
-	{ "parent-path", 0, OPTION_TEXT, AT(parent_path), "DIR", "refused: an image is whole" },
-	{ "pre-dump", 0, OPTION_FLAG, AT(pre_dump), NULL, "refused: an image is whole" },
+	{ "parent-path", 0, OPTION_TEXT, AT(parent_path), "DIR", "an earlier image, not read: this one is whole" },
+	{ "pre-dump", 0, OPTION_FLAG, AT(pre_dump), NULL, "like --leave-running: the image is whole" },
 	{ "lazy-pages", 0, OPTION_FLAG, AT(lazy_pages), NULL, "refused: memory is mapped from the image" },
 	{ "page-server", 0, OPTION_TEXT, AT(page_server), "ADDRESS", "refused: an image is a directory" },
 	OPTION_END,
@@ -42,13 +45,39 @@ static const struct option options[] = {
 
 static int check(const struct checkpoint_options *given, struct err *err)
 {
-	const char *refused = given->pre_dump      ? "--pre-dump"
-			      : given->parent_path ? "--parent-path"
-			      : given->lazy_pages  ? "--lazy-pages"
-			      : given->page_server ? "--page-server"
-						   : NULL;
+	const char *refused = given->lazy_pages ? "--lazy-pages" : given->page_server ? "--page-server" : NULL;
 
+	/* In runc's words. */
+	if (given->parent_path && given->parent_path[0] == '/')
+		return err_set(err, EINVAL, "--parent-path must be relative");
 	return refused ? err_set(err, ENOTSUP, "%s is not supported: a checkpoint is one whole image", refused) : 0;
+}
+
+/* As seen from the image's directory. */
+static int check_parent(const struct checkpoint_image *image, const char *parent, struct err *err)
+{
+	struct stat status;
+	int result = fstatat(image->dirfd, parent, &status, 0);
+
+	if (result == 0 && !S_ISDIR(status.st_mode)) {
+		errno = ENOTDIR;
+		result = -1;
+	}
+	return result < 0 ? err_set_errno(err, "invalid --parent-path: %s/%s", image->path, parent) : 0;
+}
+
+/* Who carries images about follows this link as CRIU would. Nothing here does. */
+static int link_parent(const struct checkpoint_image *image, const char *parent, struct err *err)
+{
+	(void)unlinkat(image->dirfd, "parent", 0);
+	if (symlinkat(parent, image->dirfd, "parent") < 0)
+		return err_set_errno(err, "%s/parent", image->path);
+	return 0;
+}
+
+static bool stays(const struct checkpoint_options *given)
+{
+	return given->leave_running || given->pre_dump;
 }
 
 /* The container ends only when its image is safe. */
@@ -58,11 +87,13 @@ static int save(const struct checkpoint_options *given, struct container *contai
 	struct checkpointing work;
 	int result = checkpoint_take(&work, container, checkpoint, err);
 
-	if (result == 0 && given->leave_running)
+	if (result == 0 && stays(given))
 		checkpoint_release(&work);
 	if (result == 0)
 		result = checkpoint_image_commit(image, checkpoint, container, err);
-	if (result == 0 && !given->leave_running)
+	if (result == 0 && given->parent_path)
+		result = link_parent(image, given->parent_path, err);
+	if (result == 0 && !stays(given))
 		result = checkpoint_stop(&work, err);
 	if (result < 0)
 		checkpoint_release(&work);
@@ -77,6 +108,8 @@ static int checkpoint_container(const struct checkpoint_options *given, struct c
 
 	checkpoint_init(&checkpoint);
 	int result = checkpoint_image_create(&image, path, &checkpoint, err);
+	if (result == 0 && given->parent_path)
+		result = check_parent(&image, given->parent_path, err);
 	if (result == 0)
 		result = save(given, container, &image, &checkpoint, err);
 	checkpoint_image_close(&image);
@@ -96,7 +129,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (result == 0)
 		result = checkpoint_container(given, &container, err);
 	/* As runc does it: what has become an image is no container any more. */
-	if (result == 0 && !given->leave_running)
+	if (result == 0 && !stays(given))
 		result = container_destroy(&container, err);
 	container_close(&container);
 	return result;

@@ -7,6 +7,7 @@
 #include "runtime/attend.h"
 #include "runtime/create.h"
 #include "runtime/do_config.h"
+#include "runtime/terminal.h"
 #include "runtime/trace.h"
 
 #include "common/auto.h"
@@ -100,16 +101,12 @@ static int run(const struct invocation *invocation, struct err *err)
 		.root_overlay = true,
 	};
 	struct created created;
-	struct winsize size;
 
 	if (check(given, err) < 0 || load(invocation, &request.config, &text, err) < 0)
 		return -1;
 	request.config_text = text;
 	trace_mark("config parsed");
-	if (request.config->process.terminal && terminal_get_size(STDIN_FILENO, &size)) {
-		request.config->process.rows = size.ws_row;
-		request.config->process.columns = size.ws_col;
-	}
+	terminal_follow_user(&request.config->process);
 	int result = create_container(&request, &created, err);
 	if (result == 0)
 		result = attend_container(&created, false, given->timeout.given ? (int)given->timeout.value : 0, err);

@@ -118,19 +118,21 @@ static int set_user(struct oci_process *process, const struct exec_options *give
 	return 0;
 }
 
-static int add_capabilities(struct oci_process *process, const struct option_list *names, struct err *err)
+/* One that is not known is ignored, as in the configuration. */
+static void add_capabilities(struct oci_process *process, const struct option_list *names)
 {
 	for (size_t i = 0; i < names->count; i++) {
 		int number = oci_capability_number(names->items[i]);
 
-		if (number < 0)
-			return err_set(err, EINVAL, "--cap: unknown capability \"%s\"", names->items[i]);
+		if (number < 0) {
+			log_warn("--cap: \"%s\" is not known, ignored", names->items[i]);
+			continue;
+		}
 		process->has_capabilities = true;
 		process->capabilities.bounding |= 1ull << number;
 		process->capabilities.permitted |= 1ull << number;
 		process->capabilities.effective |= 1ull << number;
 	}
-	return 0;
 }
 
 /* NAME=VALUE takes the place of an earlier NAME. */
@@ -197,7 +199,8 @@ static int build_process(struct execution *x, int count, char **args, struct err
 		lift_limits(x->process, x->config);
 	if (set_user(x->process, given, err) < 0)
 		return -1;
-	return add_capabilities(x->process, &given->cap, err);
+	add_capabilities(x->process, &given->cap);
+	return 0;
 }
 
 static int check_terminal(const struct execution *x, struct err *err)
@@ -219,7 +222,7 @@ static int check_cgroup(const char *path, struct err *err)
 {
 	for (const char *part = path; part && *part; part += strcspn(part, "/"), part += *part == '/')
 		if (strncmp(part, "..", 2) == 0 && strchr("/", part[2]))
-			return err_set(err, EINVAL, "--cgroup: bad sub cgroup path: %s", path);
+			return err_set(err, EINVAL, "--cgroup: %s is not a sub cgroup path", path);
 	return 0;
 }
 
@@ -273,16 +276,12 @@ static int open_places(struct execution *x, struct err *err)
 
 static int open_terminal(struct execution *x, struct err *err)
 {
-	struct winsize size;
-
 	if (!x->process->terminal)
 		return 0;
 	if (terminal_open(&x->terminal, err) < 0)
 		return -1;
-	if (!x->given->detach && !x->process->rows && terminal_get_size(STDIN_FILENO, &size)) {
-		x->process->rows = size.ws_row;
-		x->process->columns = size.ws_col;
-	}
+	if (!x->given->detach)
+		terminal_follow_user(x->process);
 	terminal_set_size(x->terminal.master, x->process->rows, x->process->columns);
 	return 0;
 }

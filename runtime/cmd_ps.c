@@ -27,6 +27,13 @@ struct ps_options {
 	const char *format;
 };
 
+/* Which of ps's forms, by the options after the id. Others of these options change nothing. */
+enum ps_form {
+	PS_FULL,  /* -f, or none */
+	PS_SHORT, /* -e, -A: without f */
+	PS_BSD,   /* x, -x */
+};
+
 static const struct option options[] = {
 	{ "format", 'f', OPTION_TEXT, offsetof(struct ps_options, format), "table|json", "how (default: table)" },
 	OPTION_END,
@@ -48,6 +55,23 @@ static void print_json(const struct container *container)
 	printf("]\n");
 }
 
+static enum ps_form form_of(char *const *words, size_t count)
+{
+	enum ps_form form = PS_FULL;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *letters = words[i] + (words[i][0] == '-');
+
+		if (!letters[0] || letters[strspn(letters, "aAedfTx")])
+			return PS_FULL;
+		if (strchr(letters, 'f'))
+			return PS_FULL;
+		if (form != PS_BSD)
+			form = strchr(letters, 'x') ? PS_BSD : PS_SHORT;
+	}
+	return form;
+}
+
 /* The guest's words: control characters must not reach the user's terminal. */
 static void print_command_line(char *command)
 {
@@ -56,8 +80,16 @@ static void print_command_line(char *command)
 	puts(command ? command : "");
 }
 
-static void print_header(void)
+static void print_header(enum ps_form form)
 {
+	if (form == PS_BSD) {
+		printf("%7s %-8s %-4s %6s %s\n", "PID", "TTY", "STAT", "TIME", "COMMAND");
+		return;
+	}
+	if (form == PS_SHORT) {
+		printf("%7s %-8s %8s %s\n", "PID", "TTY", "TIME", "CMD");
+		return;
+	}
 	printf("%-10s %7s %7s %2s %-5s %-8s %8s %s\n", "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD");
 }
 
@@ -82,6 +114,24 @@ static void print_terminal(uint32_t device)
 	printf("%-8s ", name);
 }
 
+static void print_short(const agent_PsReply_Entry *process, enum ps_form form)
+{
+	uint64_t seconds = process->cpu_ms / 1000;
+
+	printf("%7d ", process->container_pid);
+	print_terminal(process->tty);
+	if (form == PS_BSD) {
+		if (process->state)
+			plain_text(process->state);
+		printf("%-4s %3" PRIu64 ":%02u ", process->state ? process->state : "?", seconds / 60,
+		       (unsigned)(seconds % 60));
+	} else {
+		printf("%02" PRIu64 ":%02u:%02u ", seconds / 3600, (unsigned)(seconds / 60 % 60),
+		       (unsigned)(seconds % 60));
+	}
+	print_command_line(process->command);
+}
+
 /* The columns of ps -f, which people and their scripts know. A name of the host's for an id of the guest's would lie.
  */
 static void print_process(const agent_PsReply *reply, const agent_PsReply_Entry *process)
@@ -103,14 +153,14 @@ static void print_process(const agent_PsReply *reply, const agent_PsReply_Entry 
 	print_command_line(process->command);
 }
 
-static int print_table(const struct container *container, struct err *err)
+static int print_table(const struct container *container, enum ps_form form, struct err *err)
 {
 	agent_ContainerRequest request = { .container = container->id };
 	agent_PsReply reply = agent_PsReply_init_zero;
 	struct agent_client agent;
 
 	if (container->status == OCI_STATUS_STOPPED) {
-		print_header();
+		print_header(form);
 		return 0;
 	}
 	if (container->status == OCI_STATUS_PAUSED)
@@ -124,9 +174,13 @@ static int print_table(const struct container *container, struct err *err)
 	agent_client_close(&agent);
 	if (result < 0)
 		return -1;
-	print_header();
-	for (pb_size_t i = 0; i < reply.processes_count; i++)
-		print_process(&reply, &reply.processes[i]);
+	print_header(form);
+	for (pb_size_t i = 0; i < reply.processes_count; i++) {
+		if (form == PS_FULL)
+			print_process(&reply, &reply.processes[i]);
+		else
+			print_short(&reply.processes[i], form);
+	}
 	pb_release(agent_PsReply_fields, &reply);
 	return 0;
 }
@@ -145,7 +199,8 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (result == 0 && json)
 		print_json(&container);
 	else if (result == 0)
-		result = print_table(&container, err);
+		result = print_table(&container,
+				     form_of(invocation->operands + 1, (size_t)invocation->operand_count - 1), err);
 	container_close(&container);
 	return result;
 }
@@ -159,5 +214,5 @@ const struct command cmd_ps = {
 	.options_size = sizeof(struct ps_options),
 	.operands_min = 1,
 	.operands_max = -1,
-	.stops_at_operand = true, /* ps's own options are taken and ignored */
+	.stops_at_operand = true, /* ps's own options */
 };

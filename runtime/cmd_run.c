@@ -2,6 +2,7 @@
 #include "runtime/attend.h"
 #include "runtime/create.h"
 #include "runtime/start.h"
+#include "runtime/terminal.h"
 #include "runtime/trace.h"
 
 #include "common/auto.h"
@@ -22,17 +23,6 @@ static const struct option options[] = {
 	OPTION_END,
 };
 
-/* The terminal begins with the size of the user's. */
-static void set_size(struct oci_config *config)
-{
-	struct winsize size;
-
-	if (!config->process.terminal || config->process.rows || !terminal_get_size(STDIN_FILENO, &size))
-		return;
-	config->process.rows = size.ws_row;
-	config->process.columns = size.ws_col;
-}
-
 static int run(const struct invocation *invocation, struct err *err)
 {
 	const struct run_options *given = invocation->options;
@@ -50,7 +40,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	request.config_text = text;
 	trace_mark("config parsed");
 	if (!given->detach)
-		set_size(request.config);
+		terminal_follow_user(&request.config->process);
 	int result = create_container(&request, &created, err);
 	if (result == 0)
 		result = given->detach ? leave_container(&created, err)

@@ -6,12 +6,15 @@
 #include "runtime/agent_client.h"
 #include "runtime/command.h"
 #include "runtime/container.h"
+#include "runtime/control_client.h"
 #include "runtime/create_cgroup.h"
 #include "runtime/host_cgroup.h"
+#include "runtime/pod.h"
 #include "runtime/pod_memory.h"
 #include "runtime/vm_memory.h"
 
 #include "common/err.h"
+#include "common/log.h"
 #include "common/proto.h"
 
 #include "oci/alloc.h"
@@ -254,9 +257,10 @@ static int find_size(const struct container *container, const struct oci_resourc
 		return 0;
 	out->has = growth.requested;
 	out->wants = (uint64_t)oci_vm_memory_for(host, limit) << 20;
-	if (container->store->sandbox) {
+	if (container->store->sandbox || pod_has_members(container)) {
+		const char *sandbox = container->store->sandbox;
 		const struct pod_member member = { .root = container->root,
-						   .sandbox = container->store->sandbox,
+						   .sandbox = sandbox ? sandbox : container->id,
 						   .id = container->id,
 						   .dirfd = container->dirfd,
 						   .limit = limit };
@@ -293,6 +297,25 @@ static int update_all(const struct container *container, const struct oci_resour
 	return update_host(container, resources, size.beside, host, err);
 }
 
+/*
+ * A paused VM goes on for as long as this takes, since its guest has to do it; a member of a pod is frozen by that
+ * guest, which answers anyway.
+ */
+static int update_container(const struct container *container, const struct oci_resources *resources,
+			    const struct oci_host_config *host, struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	if (!container->store->is_paused || container->store->sandbox)
+		return update_all(container, resources, host, err);
+	if (control_call(container->dirfd, VMM_CONTROL_RESUME, NULL, err) < 0)
+		return -1;
+	int result = update_all(container, resources, host, err);
+	if (control_call(container->dirfd, VMM_CONTROL_PAUSE, NULL, &why) < 0)
+		log_warn("container %s is not paused any more: %s", container->id, why.text);
+	return result;
+}
+
 static int run(const struct invocation *invocation, struct err *err)
 {
 	const struct update_options *given = invocation->options;
@@ -316,7 +339,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (result == 0)
 		result = oci_host_config_load(OCI_HOST_CONFIG_FILE, &host, err);
 	if (result == 0)
-		result = update_all(&container, resources, host, err);
+		result = update_container(&container, resources, host, err);
 	oci_host_config_destroy(host);
 	container_close(&container);
 	oci_resources_destroy(resources);

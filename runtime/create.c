@@ -9,6 +9,7 @@
 #include "runtime/last_words.h"
 #include "runtime/launch.h"
 #include "runtime/nameservers.h"
+#include "runtime/neighbour.h"
 #include "runtime/net_devices.h"
 #include "runtime/network.h"
 #include "runtime/notify_socket.h"
@@ -137,6 +138,8 @@ static void adapt_root(struct creation *c)
 		root->recursive = false; /* an overlay's layer does not lead across mounts */
 	else if (root->readonly && root->path)
 		oci_mountpoints_make(root->path, &c->description);
+	if (c->request->checkpoint && !c->request->root_overlay)
+		oci_mountpoints_make_again(&c->shares, &c->description);
 }
 
 /* What is new about a container that exists already; its description is as good for that as for a new one. */
@@ -249,7 +252,8 @@ static int choose_machine(struct creation *c, struct err *err)
 	struct oci_vm_size size;
 
 	if (choose_label(c, err) < 0 || oci_vm_size(config, c->host, &size, err) < 0 ||
-	    pod_open(&c->pod, c->request->globals, config, err) < 0)
+	    pod_open(&c->pod, c->request->globals, config, err) < 0 ||
+	    neighbour_take_mappings(c->request->globals, config, !c->pod.joins, err) < 0)
 		return -1;
 	if (c->request->checkpoint) {
 		if (c->pod.joins || c->pod.is_sandbox)
@@ -436,14 +440,20 @@ static int run_create_hooks(struct creation *c, struct err *err)
 	snprintf(path, sizeof path, "/proc/%d/ns/net", (int)c->created->pid);
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
 		const struct oci_hook_list *list = &hooks->lists[kinds[i]];
+		const char *directory = store->bundle;
 		auto_fd int network_fd = -1;
 
 		if (list->count == 0)
 			continue;
-		/* "In the container namespace": of the host's namespaces that is the proxy's network. */
-		if (kinds[i] == OCI_HOOK_CREATE_CONTAINER)
+		/*
+		 * "In the container namespace": of the host's namespaces that is the proxy's network. The directory is
+		 * what such hooks find with runc.
+		 */
+		if (kinds[i] == OCI_HOOK_CREATE_CONTAINER) {
 			network_fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (run_hooks(kinds[i], list, state, store->bundle, network_fd, err) < 0)
+			directory = store->rootfs;
+		}
+		if (run_hooks(kinds[i], list, state, directory, network_fd, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/pod.h"
 
+#include "runtime/command.h"
 #include "runtime/control_client.h"
+#include "runtime/last_words.h"
 #include "runtime/launch.h"
+#include "runtime/neighbour.h"
 #include "runtime/pod_memory.h"
 #include "runtime/pod_shares.h"
 #include "runtime/statedir.h"
 #include "runtime/vm_device.h"
 #include "runtime/vm_socket.h"
 
+#include "common/auto.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -42,6 +46,17 @@ static bool has_pods_network(const struct pod *pod, const struct oci_config *con
 	       pods.st_dev == ours.st_dev && pods.st_ino == ours.st_ino;
 }
 
+/* Nothing to join, or to be joined, is there any more. */
+static int check_sandbox(const struct pod *pod, const char *id, struct err *err)
+{
+	enum oci_status status = pod->sandbox.status;
+
+	if (status == OCI_STATUS_CREATED || status == OCI_STATUS_RUNNING)
+		return 0;
+	return err_set(err, ESRCH, "the pod's sandbox %s is %s: nothing can be started in its virtual machine", id,
+		       oci_status_name(status));
+}
+
 /* 1: there is none of that name, as in Podman's pods without an infra container: nothing to join. */
 static int open_sandbox(struct pod *pod, const struct globals *globals, const char *id, struct err *err)
 {
@@ -56,14 +71,42 @@ static int open_sandbox(struct pod *pod, const struct globals *globals, const ch
 	if (pod->sandbox.store->sandbox)
 		return err_set(err, EINVAL, "the pod's sandbox %s is itself in the pod of %s", id,
 			       pod->sandbox.store->sandbox);
-	if (pod->sandbox.status != OCI_STATUS_CREATED && pod->sandbox.status != OCI_STATUS_RUNNING)
-		return err_set(err, ESRCH, "the pod's sandbox %s is %s: nothing can be started in its virtual machine",
-			       id, oci_status_name(pod->sandbox.status));
+	if (check_sandbox(pod, id, err) < 0)
+		return -1;
 	if (container_load_config(&pod->sandbox, &pod->sandbox_config, err) < 0 ||
 	    oci_pod_find(&pod->sandbox_config->annotations, &place, err) < 0)
 		return -1;
 	if (place.role != OCI_POD_SANDBOX)
 		return err_set(err, EINVAL, "container %s is not the sandbox of a pod", id);
+	return 0;
+}
+
+/*
+ * Without a pod: the container is to be in another's network, which is another VM's. So it is made in that VM, which is
+ * like a pod's from then on.
+ */
+static int open_neighbour(struct pod *pod, const struct globals *globals, const struct oci_config *config,
+			  struct err *err)
+{
+	const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
+	auto_free char *id = network && network->path ? neighbour_of_path(globals->root, network->path) : NULL;
+
+	if (!id)
+		return 0;
+	if (container_open(&pod->sandbox, globals, id, false, err) < 0)
+		return -1;
+	if (pod->sandbox.store->sandbox) { /* itself a guest there */
+		auto_free char *host = oci_strdup(pod->sandbox.store->sandbox);
+
+		container_close(&pod->sandbox);
+		container_init(&pod->sandbox);
+		if (container_open(&pod->sandbox, globals, host, false, err) < 0)
+			return -1;
+	}
+	if (check_sandbox(pod, pod->sandbox.id, err) < 0 ||
+	    container_load_config(&pod->sandbox, &pod->sandbox_config, err) < 0)
+		return -1;
+	pod->joins = has_pods_network(pod, config);
 	return 0;
 }
 
@@ -76,6 +119,8 @@ int pod_open(struct pod *pod, const struct globals *globals, const struct oci_co
 	if (oci_pod_find(&config->annotations, &place, err) < 0)
 		return -1;
 	pod->is_sandbox = place.role == OCI_POD_SANDBOX;
+	if (place.role == OCI_POD_NONE)
+		return open_neighbour(pod, globals, config, err);
 	if (place.role != OCI_POD_MEMBER)
 		return 0;
 	int result = open_sandbox(pod, globals, place.sandbox, err);
@@ -149,6 +194,23 @@ const char *pod_container_of_namespace(void *arg, uint32_t clone_flag, const cha
 	return pods && pods->path && strcmp(pods->path, path) == 0 ? pod->sandbox.id : NULL;
 }
 
+static int is_member(const char *id, void *arg)
+{
+	const struct container *sandbox = arg;
+	struct oci_store *store = pod_read_store(sandbox->root, id);
+	bool found = store && store->sandbox && strcmp(store->sandbox, sandbox->id) == 0;
+
+	oci_store_destroy(store);
+	return found ? 1 : 0;
+}
+
+bool pod_has_members(const struct container *sandbox)
+{
+	struct err ignored = ERR_INIT;
+
+	return statedir_each(sandbox->root, is_member, (void *)(size_t)sandbox, &ignored) > 0;
+}
+
 /* ---- joining ---- */
 
 static int link_file(const struct pod *pod, int dirfd, const char *name, struct err *err)
@@ -197,7 +259,7 @@ int pod_join(struct pod *pod, const struct container *member, const struct launc
 	     const struct oci_shares *shares, const struct oci_config *config, const struct oci_host_config *host,
 	     struct err *err)
 {
-	static const char *const links[] = { VM_SOCKET_VSOCK, VM_SOCKET_CONTROL, STATEDIR_END };
+	static const char *const links[] = { VM_SOCKET_VSOCK, VM_SOCKET_CONTROL };
 	const struct container *sandbox = &pod->sandbox;
 	int dirfd = member->dirfd;
 
@@ -208,6 +270,9 @@ int pod_join(struct pod *pod, const struct container *member, const struct launc
 		result = err_set(err, ESRCH, "the pod's sandbox %s was deleted meanwhile", sandbox->id);
 	for (size_t i = 0; i < sizeof links / sizeof *links && result == 0; i++)
 		result = link_file(pod, dirfd, links[i], err);
+	/* One that became a sandbox by being joined keeps its last words for itself. */
+	if (result == 0 && last_words_exist(sandbox->dirfd))
+		result = link_file(pod, dirfd, STATEDIR_END, err);
 	if (result == 0)
 		result = add_shares(dirfd, launch, shares, err);
 	if (result == 0)

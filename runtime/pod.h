@@ -38,10 +38,14 @@ struct pod {
 
 /*
  * Looks where the container belongs. A member whose network is not its pod's has a VM of its own: two networks cannot
- * be one machine's. So has one whose sandbox does not exist, if its namespaces allow it. Close it in any case.
+ * be one machine's. So has one whose sandbox does not exist, if its namespaces allow it. A container without a pod that
+ * is to have another's network (neighbour.h) joins that one's VM. Close it in any case.
  */
 int pod_open(struct pod *pod, const struct globals *globals, const struct oci_config *config, struct err *err);
 void pod_close(struct pod *pod);
+
+/* True if other containers are in this one's VM. */
+bool pod_has_members(const struct container *sandbox);
 
 /* For struct oci_describe_context, with the pod as argument. */
 const char *pod_container_of_namespace(void *pod, uint32_t clone_flag, const char *path);

@@ -61,7 +61,8 @@ static int add_limit(const char *id, void *arg)
 	if (strcmp(id, sum->member->id) == 0)
 		return 0;
 	store = pod_read_store(sum->member->root, id);
-	if (store && store->sandbox && strcmp(store->sandbox, sum->member->sandbox) == 0)
+	/* The sandbox of a pod has no limit; one that is joined without a pod may have. */
+	if (store && strcmp(store->sandbox ? store->sandbox : id, sum->member->sandbox) == 0)
 		sum->total += limit_of(sum->agent, id);
 	oci_store_destroy(store);
 	return 0;

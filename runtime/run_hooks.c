@@ -38,7 +38,7 @@ struct running {
 	struct output out, err;
 };
 
-static void hook_child(const struct oci_hook *hook, const char *bundle, int network_fd, int in, int out, int err)
+static void hook_child(const struct oci_hook *hook, const char *directory, int network_fd, int in, int out, int err)
 {
 	char *no_args[] = { hook->path, NULL };
 	auto_free char **args = calloc(hook->args.count + 1, sizeof *args);
@@ -53,18 +53,19 @@ static void hook_child(const struct oci_hook *hook, const char *bundle, int netw
 	setpgid(0, 0);
 	if (network_fd >= 0 && setns(network_fd, CLONE_NEWNET) < 0)
 		dprintf(err, "cannot enter the network namespace: %s", strerror(errno));
-	else if (chdir(bundle) < 0)
-		dprintf(err, "%s: %s", bundle, strerror(errno));
+	else if (chdir(directory) < 0)
+		dprintf(err, "%s: %s", directory, strerror(errno));
 	else if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0) {
 		signal_reset_all();
 		close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-		execve(hook->path, hook->args.count ? args : no_args, env);
+		/* None given: that of the runtime, as with runc and crun. */
+		execve(hook->path, hook->args.count ? args : no_args, hook->env.count ? env : environ);
 		dprintf(2, "%s", strerror(errno));
 	}
 	_exit(127);
 }
 
-static int start(const struct oci_hook *hook, const char *bundle, int network_fd, struct running *running,
+static int start(const struct oci_hook *hook, const char *directory, int network_fd, struct running *running,
 		 struct err *err)
 {
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, errors[2] = { -1, -1 };
@@ -77,7 +78,7 @@ static int start(const struct oci_hook *hook, const char *bundle, int network_fd
 	}
 	running->pid = fork();
 	if (running->pid == 0)
-		hook_child(hook, bundle, network_fd, in[0], out[1], errors[1]);
+		hook_child(hook, directory, network_fd, in[0], out[1], errors[1]);
 	if (running->pid < 0) {
 		err_set_errno(err, "cannot start a process");
 		goto done;
@@ -204,12 +205,12 @@ static int report(enum oci_hook_kind kind, size_t index, const struct oci_hook *
 }
 
 static int run_one(enum oci_hook_kind kind, size_t index, const struct oci_hook *hook, const char *state,
-		   const char *bundle, int network_fd, struct err *err)
+		   const char *directory, int network_fd, struct err *err)
 {
 	struct running running = { .state = state, .state_left = strlen(state) };
 	int status = 0;
 
-	if (start(hook, bundle, network_fd, &running, err) < 0)
+	if (start(hook, directory, network_fd, &running, err) < 0)
 		return err_wrap(err, "error running %s hook #%zu: %s", oci_hook_name(kind), index, hook->path);
 	bool in_time = serve(&running, hook->timeout);
 	if (!in_time)
@@ -225,12 +226,12 @@ static int run_one(enum oci_hook_kind kind, size_t index, const struct oci_hook 
 	return report(kind, index, hook, &running, status, err);
 }
 
-int run_hooks(enum oci_hook_kind kind, const struct oci_hook_list *hooks, const char *state, const char *bundle,
+int run_hooks(enum oci_hook_kind kind, const struct oci_hook_list *hooks, const char *state, const char *directory,
 	      int network_fd, struct err *err)
 {
 	for (size_t i = 0; i < hooks->count; i++) {
 		log_debug("running %s hook #%zu: %s", oci_hook_name(kind), i, hooks->items[i].path);
-		if (run_one(kind, i, &hooks->items[i], state, bundle, network_fd, err) < 0)
+		if (run_one(kind, i, &hooks->items[i], state, directory, network_fd, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -13,10 +13,10 @@
 struct err;
 
 /*
- * `state` is the document. `network_fd`: a network namespace to run in (the container's), -1 for the caller's. With
- * `bundle` as the working directory.
+ * `state` is the document. `network_fd`: a network namespace to run in (the container's), -1 for the caller's.
+ * `directory` is the working directory: the bundle, or the root filesystem.
  */
-int run_hooks(enum oci_hook_kind kind, const struct oci_hook_list *hooks, const char *state, const char *bundle,
+int run_hooks(enum oci_hook_kind kind, const struct oci_hook_list *hooks, const char *state, const char *directory,
 	      int network_fd, struct err *err);
 
 /* The same, but every hook runs and failures are only logged (poststop). */

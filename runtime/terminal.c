@@ -4,6 +4,8 @@
 #include "common/auto.h"
 #include "common/err.h"
 
+#include "oci/process.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -12,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <termios.h>
+#include <unistd.h>
 
 int terminal_open(struct terminal *terminal, struct err *err)
 {
@@ -103,6 +106,17 @@ int terminal_send(const struct terminal *terminal, const char *path, struct err 
 bool terminal_get_size(int fd, struct winsize *size)
 {
 	return ioctl(fd, TIOCGWINSZ, size) == 0 && size->ws_row > 0 && size->ws_col > 0;
+}
+
+void terminal_follow_user(struct oci_process *process)
+{
+	struct winsize size;
+
+	if (process->terminal && !process->rows && terminal_get_size(STDIN_FILENO, &size)) {
+		process->rows = size.ws_row;
+		process->columns = size.ws_col;
+	}
+	process->plain_newlines = process->terminal && !isatty(STDOUT_FILENO);
 }
 
 void terminal_set_size(int fd, unsigned rows, unsigned columns)

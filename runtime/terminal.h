@@ -31,6 +31,13 @@ int terminal_send_fd(int fd, const char *payload, const char *path, const char *
 
 /* The size of a terminal, false if it has none. */
 bool terminal_get_size(int fd, struct winsize *size);
+
+/*
+ * For a command in the foreground: the terminal in the guest begins with the size of the user's. Where output is no
+ * terminal it has no carriage returns either, so that a file or a pipe gets the lines as they were written (runc).
+ */
+struct oci_process;
+void terminal_follow_user(struct oci_process *process);
 void terminal_set_size(int fd, unsigned rows, unsigned columns);
 
 /*

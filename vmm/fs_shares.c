@@ -127,8 +127,9 @@ int fs_shares_add(struct fs_shares *shares, const char *name, int fd, bool read_
 		return err_set(err, EINVAL, "share name \"%.80s\" is empty, too long or holds a slash", name);
 	if (fd_stat(taken, &st) || fs_attr_mount(taken, &mount))
 		return err_set_errno(err, "share \"%s\": cannot stat descriptor %d", name, fd);
-	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-		return err_set(err, EINVAL, "share \"%s\" is neither a directory nor a regular file", name);
+	/* A fifo and a socket are names and no more: nothing here opens them (fs_open_node). */
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
+		return err_set(err, EINVAL, "share \"%s\" is neither a directory nor a file, a fifo or a socket", name);
 
 	struct fs_share *share = calloc(1, sizeof *share);
 

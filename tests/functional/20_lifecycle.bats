@@ -333,7 +333,7 @@ PY
 	config --arg w "$WORK" '.hooks = {
 		"prestart": [{"path": "/bin/sh", "args": ["sh", "-c", "cat > \($w)/1; echo 1 >> \($w)/order"]}],
 		"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "cat > \($w)/2; echo 2 >> \($w)/order"]}],
-		"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "readlink /proc/self/ns/net > \($w)/3; echo 3 >> \($w)/order"]}],
+		"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "readlink /proc/self/ns/net > \($w)/3; pwd >\($w)/where; echo 3 >> \($w)/order"]}],
 		"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "uname -r > /tmp/4; cat >> /tmp/4"]}],
 		"poststart": [{"path": "/bin/sh", "args": ["sh", "-c", "cat > \($w)/5; echo 5 >> \($w)/order"]}],
 		"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", "cat > \($w)/6; echo 6 >> \($w)/order"]}]}
@@ -345,6 +345,7 @@ PY
 	assert_equal "$(tr '\n' ' ' <"$WORK/order")" "1 2 3 "
 	assert_equal "$(cat "$WORK/3")" "$(readlink "/proc/$pid/ns/net")"
 	[ "$(cat "$WORK/3")" != "$(readlink /proc/self/ns/net)" ]
+	[ "$(cat "$WORK/where")" -ef "$(bh state "$ID" | jq -r .rootfs)" ]
 	bh start "$ID"
 	wait_status stopped
 	bh delete "$ID"

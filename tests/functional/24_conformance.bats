@@ -48,8 +48,11 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	local shell
 	shell=$(awk '$1 == 7 && $3 == 0 { print $2 }' <<<"$output")
 	assert_equal "$(awk -v shell="$shell" '$1 == 7 && $3 == shell { print $8, $9 }' <<<"$output")" "sleep 1001"
-	run bh ps "$ID" -e -x
-	assert_status 0
+	output=$(bh ps "$ID" -e -x)
+	[[ $output =~ ^\ +PID\ TTY\ +STAT\ +TIME\ COMMAND$'\n'\ +1\ \?\ +Ss\ +0:0[0-9]\ sleep\ 1000 ]] || { echo "$output"; return 1; }
+	output=$(bh ps "$ID" -e)
+	[[ $output =~ ^\ +PID\ TTY\ +TIME\ CMD$'\n'\ +1\ \?\ +00:00:0[0-9]\ sleep\ 1000 ]] || { echo "$output"; return 1; }
+	assert_equal "$(bh ps "$ID" -o pid | head -n 1)" "$(bh ps "$ID" | head -n 1)"
 	bh kill "$ID" KILL
 	for try in $(seq 100); do [ "$(bh state "$ID" | jq -r .status)" = stopped ] && break; sleep 0.1; done
 	assert_equal "$(bh ps "$ID" | wc -l)" 1
@@ -97,10 +100,10 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	# In runc's words.
 	run bh exec --cgroup ../x "$ID" true
 	assert_status 255
-	assert_one_line "bad sub cgroup path: ../x"
+	assert_one_line "../x is not a sub cgroup path"
 	run bh exec --cgroup missing "$ID" true
 	assert_status 255
-	assert_one_line "error adding pid" "cgroup \"missing\"" "no such file or directory"
+	assert_one_line "error adding pid" "/missing/cgroup.procs: no such file or directory"
 	bh delete --force "$ID"
 	[ ! -e "$CGROUP" ]
 }
@@ -264,4 +267,133 @@ with_notify_socket() { # SOCKET COMMAND...
 	run_container
 	assert_status 0
 	assert_equal "$output" $'0\n 0 0 4294967295\n/tmp/mounted rw,noexec'
+}
+
+@test "a user's capabilities count when its program is looked up: one that only root may run" {
+	printf '#!/bin/sh\necho ran\n' >"$WORK/program"
+	chmod 744 "$WORK/program"
+	share "$WORK/program" /program ro
+	config '.process.args = ["/program"] | .process.user = {"uid": 7, "gid": 7} | .process.capabilities = {}'
+	run_container
+	assert_status 1
+	assert_one_line 'exec: "/program": permission denied'
+	config '.process.capabilities = ({"bounding", "permitted", "effective"} | map_values(["CAP_DAC_OVERRIDE"]))'
+	run_container
+	assert_status 0
+	assert_equal "$output" ran
+}
+
+@test "a terminal in the foreground adds no carriage returns, unless it leads to another terminal" {
+	config '.process.terminal = true'
+	script 'echo one; tty; echo two'
+	run_container
+	assert_status 0
+	assert_equal "$output" $'one\n/dev/pts/0\ntwo'
+	run timeout 60 script -qec "$BULKHEAD run --bundle $BUNDLE $ID" /dev/null </dev/null
+	assert_status 0
+	assert_output $'one\r\n/dev/pts/0\r\ntwo\r' # after what script makes of the end of its input
+}
+
+# Namespaces of the container $ID, by its proxy's pid; those of these types only.
+join_namespaces() { # TYPE...
+	local pid
+	pid=$(bh state "$ID" | jq .pid)
+	config --arg pid "$pid" --arg types "$*" '.linux.namespaces |= map(if .type | IN($types | split(" ")[])
+		then .path = "/proc/\($pid)/ns/" + (if .type == "network" then "net" else .type end) else . end)'
+}
+run_second() {
+	config --arg path "/bulkhead-conformance/$ID-2" '.linux.cgroupsPath = $path'
+	bh run --detach --bundle "$BUNDLE" "$ID-2" </dev/null >"$WORK/out2" 2>&1 3>&- || { cat "$WORK/out2"; return 1; }
+}
+wait_stopped() {
+	local try
+	for try in $(seq 100); do [ "$(bh state "$1" | jq -r .status)" = stopped ] && return; sleep 0.1; done
+	return 1
+}
+
+@test "a container in another's network is in its VM, with the other namespaces that it names" {
+	start_sleeper
+	join_namespaces network pid ipc uts
+	run_second
+	assert_equal "$(pgrep -c -x bulkhead-vmm)" 1
+	assert_equal "$(bh exec "$ID-2" ps | grep -c 'sleep 1000$')" 2
+	assert_equal "$(bh exec "$ID-2" readlink /proc/self/ns/ipc)" "$(bh exec "$ID" readlink /proc/self/ns/ipc)"
+	run bh checkpoint --image-path "$WORK/image" "$ID"
+	assert_status 1
+	assert_one_line "share a virtual machine"
+	bh delete --force "$ID-2"
+	# Now the network alone; the first one's end is that of the VM.
+	config '.linux.namespaces |= map(del(.path))'
+	join_namespaces network
+	run_second
+	assert_equal "$(bh exec "$ID-2" ps | grep -c 'sleep 1000$')" 1
+	bh exec --detach "$ID" nc -l -p 7000 -e echo over the loopback </dev/null >/dev/null 2>&1 3>&-
+	assert_equal "$(bh exec "$ID-2" sh -c 'until nc 127.0.0.1 7000; do sleep 0.1; done' 2>/dev/null </dev/null)" "over the loopback"
+	bh kill "$ID" KILL
+	wait_stopped "$ID"
+	wait_stopped "$ID-2"
+	run run_second
+	assert_status 1
+	assert_one_line "linux.namespaces: network: " ": No such file or directory"
+	bh delete "$ID-2"
+}
+
+@test "a container in another's user namespace, with a network of its own, has one that is like it" {
+	config '.linux.namespaces += [{"type": "user"}]
+		| .linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+		| .linux.gidMappings = [{"containerID": 0, "hostID": 200000, "size": 2000}]'
+	start_sleeper
+	join_namespaces user
+	config 'del(.linux.uidMappings, .linux.gidMappings)'
+	run_second
+	assert_equal "$(bh exec "$ID-2" cat /proc/self/uid_map /proc/self/gid_map | tr -s ' ')" $' 0 100000 1000\n 0 200000 2000'
+}
+
+@test "update changes the limits of a paused container, which stays paused" {
+	config '.linux.resources.devices = [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwa"}]'
+	start_sleeper
+	bh pause "$ID"
+	bh update --pids-limit 30 --cpu-quota 50000 "$ID"
+	assert_equal "$(bh state "$ID" | jq -r .status)" paused
+	bh resume "$ID"
+	assert_equal "$(bh exec "$ID" cat /sys/fs/cgroup/pids.max)" 30
+	assert_equal "$(cat "$CGROUP/cpu.max")" "50000 100000"
+}
+
+@test "exec --cap with a name that is not known ignores it, and an id that cannot be is refused in crun's words" {
+	start_sleeper
+	bh exec --cap CAP_UNKNOWN --cap CAP_KILL "$ID" true 2>"$WORK/warning"
+	assert_equal "$(cat "$WORK/warning")" 'bulkhead: warning: --cap: "CAP_UNKNOWN" is not known, ignored'
+	run bh run --bundle "$BUNDLE" this/is/none
+	assert_status 1
+	assert_one_line 'invalid character `/` in the ID'
+}
+
+@test "a fifo and a socket can be bound by themselves, and access times chosen in a user namespace" {
+	mkfifo "$WORK/fifo"
+	python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$WORK/socket"
+	touch "$WORK/file"
+	share "$WORK/fifo" /fifo ro
+	share "$WORK/socket" /run/socket rw
+	config --arg source "$WORK/file" '.mounts += [{"destination": "/times", "type": "bind", "source": $source, "options": ["bind", "strictatime", "noexec"]}]
+		| .linux.namespaces += [{"type": "user"}] | del(.linux.uidMappings, .linux.gidMappings)'
+	script 'ls -l /fifo /run/socket | cut -c1; grep -o " /times rw,[a-z]*" /proc/self/mountinfo; /testinit unixconnect /run/socket x'
+	run_container
+	assert_output $'p\ns\n /times rw,noexec\n'
+	assert_output 'unixconnect /run/socket: ECONNREFUSED'
+}
+
+@test "devices with mode and owner where no node can be made: in a user namespace, and on a root that is read-only" {
+	cp -a "$ROOTFS_DIR/busybox" "$BUNDLE/rootfs"
+	config '.root = {"path": "rootfs", "readonly": true} | .linux.devices = [
+		{"path": "/dev/foo", "type": "c", "major": 1, "minor": 5, "fileMode": 111, "uid": 10, "gid": 11},
+		{"path": "/nodes/zero/", "type": "c", "major": 1, "minor": 5}]'
+	script 'stat -c "%a %u:%g %t:%T" /dev/foo /nodes/zero; head -c 3 /nodes/zero | wc -c; ls -a /dev/.nodes'
+	local try
+	for try in 1 2; do
+		run_container
+		assert_output $'157 10:11 1:5\n666 0:0 1:5\n3\n'
+		assert_output 'No such file or directory'
+		config '.linux.namespaces += [{"type": "user"}] | del(.linux.uidMappings, .linux.gidMappings)'
+	done
 }

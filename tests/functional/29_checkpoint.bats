@@ -212,9 +212,32 @@ EOF
 	[ "$(head -n 1 "$WORK/out.again")" -eq $(($(tail -n 1 "$WORK/out") + 1)) ]
 
 	# Flags that ask for what there is not.
-	run bh checkpoint --pre-dump --image-path "$(image)" again
+	run bh checkpoint --lazy-pages --image-path "$(image)" again
 	assert_status 1
-	assert_one_line '--pre-dump is not supported'
+	assert_one_line '--lazy-pages is not supported'
+	run bh checkpoint --parent-path "$(image)" --image-path "$(image)" again
+	assert_status 1
+	assert_one_line '--parent-path must be relative'
+	run bh checkpoint --parent-path ../nowhere --image-path "$(image)" again
+	assert_status 1
+	assert_one_line 'invalid --parent-path' '/../nowhere: No such file or directory'
+}
+
+@test "a pre-dump is an image that is whole, and so is one that has it as parent" {
+	script 'i=0; while :; do echo $((i += 1)); sleep 0.2; done'
+	start
+	wait_lines "$WORK/out" 2
+	bh checkpoint --pre-dump --image-path "$(image)" "$ID"
+	assert_equal "$(bh state "$ID" | jq -r .status)" running
+	bh checkpoint --parent-path "../$(basename "$(image)")" --image-path "$(image)-2" "$ID"
+	run bh state "$ID"
+	assert_status 1
+	[ "$(image)-2/parent" -ef "$(image)" ]
+	rm -r "$(image)"
+	mv "$(image)-2" "$(image)"
+	restore again
+	wait_lines "$WORK/out.again" 1
+	[ "$(head -n 1 "$WORK/out.again")" -eq $(($(tail -n 1 "$WORK/out") + 1)) ]
 }
 
 @test "files that changed are refused by name, or accepted if that is asked for" {

@@ -52,13 +52,21 @@ HOST_REFUSED="linux.namespaces: the host's network cannot be a virtual machine's
 	assert_equal "${lines[-1]}" lo
 }
 
-@test "the network of another container is refused by name" {
+@test "the network of another container: in its VM, with its loopback and its way out" {
 	DOCKER="one$$ two$$"
-	dk run -d --runtime bulkhead --name "one$$" busybox sleep 1000
-	run dk run --runtime bulkhead --name "two$$" --network "container:one$$" busybox true
-	[ "$status" -ne 0 ]
-	assert_output "network interface eth0 is in another container's virtual machine"
-	# The first one has lost nothing.
+	dk run -d --runtime bulkhead --name "one$$" busybox sh -c \
+		'mkdir /www; echo by one >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www'
+	run dk run --runtime bulkhead --name "two$$" --network "container:one$$" busybox sh -c \
+		'until wget -qO- http://127.0.0.1/index.html; do sleep 0.2; done; ip route; ps | grep -c "[h]ttpd"; ls /www'
+	assert_output 'by one'
+	assert_output 'default via '
+	assert_output $'\n0\n' # processes and files are its own
+	assert_output 'No such file or directory'
+	dk run -d --runtime bulkhead --name "three$$" --network "container:one$$" busybox sleep 1000
+	DOCKER+=" three$$"
+	assert_equal "$(pgrep -c -x bulkhead-vmm)" 1
+	# When a member goes, the first one has lost nothing.
+	dk rm -f "three$$"
 	run dk exec "one$$" sh -c 'ping -c 1 -W 5 $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p")'
 	assert_status 0
 }

@@ -17,7 +17,7 @@
 static const char *const expected[OCI_STATUS_COUNT] = {
 	/* start exec kill pause resume update ps events delete checkpoint */
 	[OCI_STATUS_CREATING] = "..y.......", [OCI_STATUS_CREATED] = "yyyy.yyyy.", [OCI_STATUS_RUNNING] = ".yyy.yyy.y",
-	[OCI_STATUS_PAUSED] = "..y.y.y..y",   [OCI_STATUS_STOPPED] = "......y.y.",
+	[OCI_STATUS_PAUSED] = "..y.yyy..y",   [OCI_STATUS_STOPPED] = "......y.y.",
 };
 
 static void test_lifecycle_every_cell(void **state)

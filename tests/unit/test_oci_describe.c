@@ -717,6 +717,46 @@ static void mountpoints_missing_ones_are_made_inside_the_root(void **state)
 	done(&d);
 }
 
+static void dev_of_the_host_is_the_guests_with_what_both_have(void **state)
+{
+	struct described d;
+	bool has_fuse = access("/dev/fuse", F_OK) == 0, has_tun = access("/dev/net/tun", F_OK) == 0;
+
+	(void)state;
+	describe(&d, "{'mounts': [{'destination': '/dev', 'source': '/dev', 'options': ['rbind']}]}");
+	assert_string_equal(d.request.container.mounts[0].type, "tmpfs");
+	assert_int_equal(d.request.container.devices_count, (size_t)has_fuse + has_tun);
+	if (has_fuse)
+		assert_string_equal(d.request.container.devices[0].path, "/dev/fuse");
+	done(&d);
+}
+
+static void mountpoints_that_are_gone_are_made_again_in_every_share(void **state)
+{
+	struct described d;
+	struct stat st;
+
+	(void)state;
+	mkdir(in_bundle("volume"), 0755);
+	mkdir(in_bundle("fixed"), 0755);
+	describe(&d, "{'mounts': [{'destination': '/data', 'source': 'volume', 'options': ['bind']},"
+		     " {'destination': '/data/for/nested', 'type': 'tmpfs'}, {'destination': '/again/file', 'source': "
+		     "'hosts',"
+		     " 'options': ['bind']}, {'destination': '/fixed', 'source': 'fixed', 'options': ['bind', 'ro']},"
+		     " {'destination': '/fixed/nested', 'type': 'tmpfs'}, {'destination': '/dev', 'type': 'tmpfs'},"
+		     " {'destination': '/dev/gone', 'type': 'tmpfs'}]}");
+	oci_mountpoints_make_again(&d.shares, &d.request);
+	assert_int_equal(stat(in_bundle("volume/for/nested"), &st), 0);
+	assert_true(S_ISDIR(st.st_mode));
+	assert_int_equal(stat(in_bundle("rootfs/data"), &st), 0);
+	assert_int_equal(stat(in_bundle("rootfs/data/for"), &st), -1);
+	assert_int_equal(stat(in_bundle("rootfs/again/file"), &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(stat(in_bundle("fixed/nested"), &st), -1); /* was there, or the first start had failed */
+	assert_int_equal(stat(in_bundle("rootfs/dev/gone"), &st), -1);
+	done(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -739,6 +779,8 @@ int main(void)
 		cmocka_unit_test(describe_start_hooks_with_their_state),
 		cmocka_unit_test(describe_shares_of_a_pod_have_prefixes),
 		cmocka_unit_test(describe_request_survives_the_wire),
+		cmocka_unit_test(dev_of_the_host_is_the_guests_with_what_both_have),
+		cmocka_unit_test(mountpoints_that_are_gone_are_made_again_in_every_share),
 		cmocka_unit_test(mountpoints_missing_ones_are_made_inside_the_root),
 	};
 

@@ -105,9 +105,12 @@ static void id_is_checked(void **state)
 		{ ".", "container ID \".\": invalid: is no name of a directory" },
 		{ ".x", "container ID \".x\": invalid: begins with a dot" },
 		{ "..", "container ID \"..\": invalid: is no name of a directory" },
-		{ "a/b", "container ID: invalid character 2: only letters, digits and _ . + - are possible" },
-		{ "a b", "container ID: invalid character 2: only letters, digits and _ . + - are possible" },
-		{ "\xc3\xa9", "container ID: invalid character 1: only letters, digits and _ . + - are possible" },
+		{ "a/b",
+		  "container ID: invalid character `/` in the ID: only letters, digits and _ . + - are possible" },
+		{ "a b",
+		  "container ID: invalid character `\\x20` in the ID: only letters, digits and _ . + - are possible" },
+		{ "\xc3\xa9",
+		  "container ID: invalid character `\\xc3` in the ID: only letters, digits and _ . + - are possible" },
 	};
 	struct err err = ERR_INIT;
 
@@ -232,7 +235,7 @@ static void store_file_damaged_is_refused_by_name(void **state)
 		  "use the newer one" },
 		{ "{\"version\":1}", "state file s.json: id: missing" },
 		{ "{\"version\":1,\"id\":\"../x\"}",
-		  "state file s.json: container ID: invalid character 3: only letters, digits and _ . + - "
+		  "state file s.json: container ID: invalid character `/` in the ID: only letters, digits and _ . + - "
 		  "are possible" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"b\"}",
 		  "state file s.json: bundle: must be an absolute path, not \"b\"" },
@@ -241,7 +244,7 @@ static void store_file_damaged_is_refused_by_name(void **state)
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"paused\":1}",
 		  "state file s.json: paused: must be true or false" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"sandbox\":\"../x\"}",
-		  "state file s.json: container ID: invalid character 3: only letters, digits and _ . + - "
+		  "state file s.json: container ID: invalid character `/` in the ID: only letters, digits and _ . + - "
 		  "are possible" },
 		{ "{\"version\":1,\"id\":\"a\",\"bundle\":\"/b\",\"poststop\":[{}]}",
 		  "state file s.json: poststop[0].path: missing" },

@@ -47,6 +47,20 @@ static void test_run_hooks_state_arrives_whole(void **state)
 	free(large);
 }
 
+static void test_run_hooks_without_environment_have_ours(void **state)
+{
+	struct err err = ERR_INIT;
+	char script[] = "[ $MARK = ours ]";
+	char *args[] = { sh, c, script };
+	struct oci_hook hook = { .path = sh, .args = { args, 3 } };
+	struct oci_hook_list list = { &hook, 1 };
+
+	(void)state;
+	setenv("MARK", "ours", 1);
+	assert_int_equal(run_hooks(OCI_HOOK_PRESTART, &list, "{}", "/", -1, &err), 0);
+	unsetenv("MARK");
+}
+
 static void test_run_hooks_failure_is_named_with_its_output(void **state)
 {
 	struct err err = ERR_INIT;
@@ -105,6 +119,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_run_hooks_state_arrives_whole),
+		cmocka_unit_test(test_run_hooks_without_environment_have_ours),
 		cmocka_unit_test(test_run_hooks_failure_is_named_with_its_output),
 		cmocka_unit_test(test_run_hooks_missing_program_is_named),
 		cmocka_unit_test(test_run_hooks_timeout_kills_the_whole_group),
