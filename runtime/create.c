@@ -68,6 +68,7 @@ struct creation {
 	int preserved_fds, listen_fds; /* how many; the second are part of the first */
 	bool new_network;
 	char *selinux_label; /* of the monitor; NULL: none */
+	struct oci_map cpu_limit;
 };
 
 static int check_terminal(const struct create_request *request, struct err *err)
@@ -506,7 +507,7 @@ static int make(struct creation *c, struct err *err)
 	/* The record comes first: from here on `delete --force` can find whatever there is. */
 	if (create_cgroup_choose(c->request->globals, c->request->config, container->store, err) < 0 ||
 	    container_save(container, err) < 0 || create_record_copy_config(c->request, container->dirfd, err) < 0 ||
-	    create_cgroup_make(c->request->config, c->host, container->store, &c->cgroup_fd, err) < 0 ||
+	    create_cgroup_make(c->request->config, c->host, container->store, &c->cgroup_fd, &c->cpu_limit, err) < 0 ||
 	    start(c, err) < 0)
 		return -1;
 	trace_mark("proxy started");
@@ -519,6 +520,8 @@ static int make(struct creation *c, struct err *err)
 		return name_guest_file(c, err);
 	trace_mark("container created");
 	note_touched_pages(c);
+	if (create_cgroup_limit_cpu(container->store, &c->cpu_limit, err) < 0)
+		return -1;
 	container->store->is_created = true;
 	container->status = OCI_STATUS_CREATED;
 	if (container_save(container, err) < 0)
@@ -536,6 +539,7 @@ static void creation_close(struct creation *c)
 	pod_close(&c->pod);
 	pb_release(agent_CreateRequest_fields, &c->description);
 	oci_shares_destroy(&c->shares);
+	oci_map_destroy(&c->cpu_limit);
 	oci_host_config_destroy(c->host);
 	terminal_close(&c->terminal);
 	close_fd(&c->notify.fd);

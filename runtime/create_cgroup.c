@@ -76,10 +76,25 @@ static bool may_do_without(const struct err *err)
 	return geteuid() != 0 && (err->code == EACCES || err->code == EPERM || err->code == EROFS);
 }
 
-int create_cgroup_make(const struct oci_config *config, const struct oci_host_config *host, struct oci_store *store,
-		       int *fd, struct err *err)
+/* In the same order, which counts. */
+static void split(const struct oci_map *files, struct oci_map *now, struct oci_map *later)
 {
-	struct oci_map files = { 0 };
+	for (size_t i = 0; i < files->count; i++) {
+		const struct oci_pair *file = &files->items[i];
+
+		oci_map_add(strncmp(file->key, "cpu.max", 7) == 0 ? later : now, file->key, file->value);
+	}
+}
+
+int create_cgroup_limit_cpu(const struct oci_store *store, const struct oci_map *later, struct err *err)
+{
+	return store->cgroup_path && later->count > 0 ? host_cgroup_write(store->cgroup_path, later, err) : 0;
+}
+
+int create_cgroup_make(const struct oci_config *config, const struct oci_host_config *host, struct oci_store *store,
+		       int *fd, struct oci_map *later, struct err *err)
+{
+	struct oci_map files = { 0 }, now = { 0 };
 
 	if (!store->cgroup_path)
 		return 0;
@@ -88,8 +103,10 @@ int create_cgroup_make(const struct oci_config *config, const struct oci_host_co
 		oci_map_destroy(&files);
 		return -1;
 	}
-	*fd = host_cgroup_create(store->cgroup_path, &files, err);
+	split(&files, &now, later);
+	*fd = host_cgroup_create(store->cgroup_path, &now, err);
 	oci_map_destroy(&files);
+	oci_map_destroy(&now);
 	if (*fd >= 0)
 		return 0;
 	if (!may_do_without(err))

@@ -19,9 +19,13 @@ struct oci_store;
 int create_cgroup_choose(const struct globals *globals, const struct oci_config *config, struct oci_store *store,
 			 struct err *err);
 
-/* Makes it, if one was chosen; *fd is its cgroup.procs then. */
+/*
+ * Makes it, if one was chosen; *fd is its cgroup.procs then. Its limit of CPU time (`cpu.max`) is not set but put into
+ * `later`: it would hold the VM up before there is anything of the container's in it. oci_map_destroy(later).
+ */
 int create_cgroup_make(const struct oci_config *config, const struct oci_host_config *host, struct oci_store *store,
-		       int *fd, struct err *err);
+		       int *fd, struct oci_map *later, struct err *err);
+int create_cgroup_limit_cpu(const struct oci_store *store, const struct oci_map *later, struct err *err);
 
 /*
  * The host's files and values for a container's limits, with room for the VM, for what it has beside the limit

@@ -462,3 +462,16 @@ PY
 	refute_output FAIL
 	bh check --kvm-only
 }
+
+@test "a limit of CPU time counts for the container, not for the start of its virtual machine" {
+	config '.linux.resources.cpu = {quota: 5000, period: 100000}'
+	local began=$SECONDS cgroup
+	bh create --bundle "$BUNDLE" --pid-file "$WORK/pid" "$ID" </dev/null >/dev/null 2>&1
+	# At a twentieth of a processor it would be a minute or two.
+	[ $((SECONDS - began)) -lt 30 ]
+	cgroup=/sys/fs/cgroup$(cut -d: -f3 "/proc/$(cat "$WORK/pid")/cgroup")
+	assert_equal "$(cat "$cgroup/cpu.max")" '5000 100000'
+	bh update --cpu-quota -1 "$ID"
+	bh start "$ID"
+	bh delete --force "$ID"
+}
