@@ -65,6 +65,7 @@ struct creation {
 	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd, last_words_fd;
 	int preserved_fds, listen_fds; /* how many; the second are part of the first */
 	bool new_network;
+	bool has_no_network; /* the configuration names none */
 	char *selinux_label; /* of the monitor; NULL: none */
 };
 
@@ -178,16 +179,33 @@ static int refuse_host_network(const struct oci_config *config, struct err *err)
 }
 
 /*
- * A bundle that says nothing of the network mostly does not use it, and runs with what is its own anyway, the loopback.
+ * A bundle that says nothing of the network mostly does not use it, and runs with what is its own anyway, the loopback;
+ * so does `podman run --network host`, which is told of it.
  * A pod that is to have its node's network needs that, and says so by the same omission.
  */
 static int open_absent_network(struct creation *c, struct err *err)
 {
 	if (c->pod.is_sandbox)
 		return refuse_host_network(c->request->config, err);
-	log_debug("linux.namespaces: no network namespace: the container has one of its own, with the loopback alone");
+	c->has_no_network = true;
 	c->new_network = geteuid() == 0;
 	return 0;
+}
+
+/*
+ * To whoever reads what the container writes, and not to --log: engines show that after a failure only, and Podman can
+ * read one line of it. With an engine's terminal nobody sees our standard error.
+ */
+static void tell_of_no_network(const struct creation *c)
+{
+	bool on_terminal = c->terminal.slave >= 0 && c->request->options->console_socket;
+
+	if (c->has_no_network && !c->request->checkpoint)
+		dprintf(on_terminal ? c->terminal.slave : STDERR_FILENO,
+			"bulkhead: warning: the host's network cannot be a virtual machine's: the container has the "
+			"loopback "
+			"alone; for a network take --network bridge, to be rid of this line --network none%s\n",
+			on_terminal ? "\r" : "");
 }
 
 static int open_network(struct creation *c, struct err *err)
@@ -503,6 +521,7 @@ static int make(struct creation *c, struct err *err)
 		return -1;
 	if (c->request->detached)
 		notify_socket_tell_main(&c->notify, c->created->pid);
+	tell_of_no_network(c);
 	return start_proxy_tell(c->created->sync_fd, SYNC_DONE, err);
 }
 

@@ -94,6 +94,20 @@ pm_run() { pm run --name "$NAME" "$@"; }
 	assert_output 'linux.namespaces: ipc namespace /proc/'
 }
 
+@test "--network host runs with the loopback alone, and says so where it is seen" {
+	local warning="bulkhead: warning: the host's network cannot be a virtual machine's: the container has the loopback alone"
+	pm_run --network host localhost/busybox ls /sys/class/net >"$WORK/out" 2>"$WORK/err"
+	assert_equal "$(cat "$WORK/out")" lo
+	grep -q "^$warning" "$WORK/err"
+	run pm logs "$NAME"
+	assert_output "$warning"
+	run timeout 240 script -qec "podman --runtime $(command -v "$BULKHEAD") run --rm -it --network host localhost/busybox ls /sys/class/net" /dev/null </dev/null
+	assert_output "$warning"
+	assert_output lo
+	run pm_run --rm --name "$NAME-2" --network none localhost/busybox ls /sys/class/net
+	assert_equal "$output" lo
+}
+
 @test "--preserve-fds leads a descriptor into the container" {
 	echo 'from the host' >"$WORK/file"
 	run pm_run --rm --preserve-fds 1 localhost/busybox cat /proc/self/fd/3 3<"$WORK/file"
