@@ -2,6 +2,7 @@
 #include "runtime/checkpoint.h"
 
 #include "runtime/control_client.h"
+#include "runtime/last_words.h"
 
 #include "common/auto.h"
 #include "common/err.h"
@@ -133,7 +134,7 @@ static int check_kind(const struct container *container, const struct oci_config
 
 	if (oci_pod_find(&config->annotations, &pod, err) < 0)
 		return -1;
-	if (container->store->sandbox || pod.role == OCI_POD_SANDBOX)
+	if (pod.role == OCI_POD_SANDBOX || last_words_exist(container->dirfd))
 		return err_set(
 			err, ENOTSUP,
 			"container %s is one of a pod's, which share a virtual machine: they cannot be checkpointed",

@@ -3,6 +3,7 @@
 #include "runtime/command.h"
 #include "runtime/container.h"
 #include "runtime/control_client.h"
+#include "runtime/last_words.h"
 #include "runtime/signals.h"
 
 #include "common/auto.h"
@@ -108,7 +109,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	}
 	if (result == 0)
 		result = lifecycle_check(container.id, container.status, LIFECYCLE_KILL, err);
-	if (result == 0 && container.status == OCI_STATUS_PAUSED && !container.store->sandbox)
+	if (result == 0 && container.status == OCI_STATUS_PAUSED && !last_words_exist(container.dirfd))
 		result = kill_paused(&container, number, err);
 	else if (result == 0)
 		result = kill_running(&container, number, given->all, err);
