@@ -201,11 +201,7 @@ static void tell_of_no_network(const struct creation *c)
 	bool on_terminal = c->terminal.slave >= 0 && c->request->options->console_socket;
 
 	if (c->has_no_network && !c->request->checkpoint)
-		dprintf(on_terminal ? c->terminal.slave : STDERR_FILENO,
-			"bulkhead: warning: the host's network cannot be a virtual machine's: the container has the "
-			"loopback "
-			"alone; for a network take --network bridge, to be rid of this line --network none%s\n",
-			on_terminal ? "\r" : "");
+		network_tell_of_none(on_terminal ? c->terminal.slave : STDERR_FILENO, on_terminal);
 }
 
 static int open_network(struct creation *c, struct err *err)
@@ -349,9 +345,12 @@ static int prepare(struct creation *c, struct err *err)
 		return -1;
 	if (c->shares.items[0].path)
 		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
+	if (open_network(c, err) < 0)
+		return -1;
+	if (c->has_no_network && !request->checkpoint)
+		create_record_note(c->created->container.store, NETWORK_NONE, 1);
 	/* A VM that continues has the devices it had, and disks are not among them (vmm/template.c). */
-	if (open_network(c, err) < 0 ||
-	    (!request->checkpoint && launch_open_disks(&c->launch, &c->description.container, err) < 0) ||
+	if ((!request->checkpoint && launch_open_disks(&c->launch, &c->description.container, err) < 0) ||
 	    open_machine(c, err) < 0)
 		return -1;
 	adapt_root(c);
