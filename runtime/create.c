@@ -129,13 +129,17 @@ static int describe(struct creation *c, struct err *err)
 	return result;
 }
 
+/*
+ * A guest that may write makes its mount points itself, but not one that goes on: what it made may have stayed behind
+ * in the root that it had (Podman's archives leave out what it mounts over).
+ */
 static void adapt_root(struct creation *c)
 {
 	struct oci_share *root = &c->shares.items[0];
 
 	if (c->request->root_overlay)
 		root->recursive = false; /* an overlay's layer does not lead across mounts */
-	else if (root->readonly && root->path)
+	else if ((root->readonly || c->request->checkpoint) && root->path)
 		oci_mountpoints_make(root->path, &c->description);
 }
 
@@ -327,6 +331,10 @@ static int prepare(struct creation *c, struct err *err)
 	    oci_file_cache(request->config, &c->launch.file_cache, err) < 0)
 		return -1;
 	c->created->container.store = create_record_new(request);
+	if (request->checkpoint) {
+		checkpoint_order_mounts(request->checkpoint->shares, request->config);
+		oci_map_set(&c->created->container.store->extra, CHECKPOINT_SHARES, request->checkpoint->shares);
+	}
 	if (c->pod.joins)
 		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
 	pass_listen_environment(c);
