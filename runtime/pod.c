@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/pod.h"
 
+#include "runtime/command.h"
 #include "runtime/control_client.h"
 #include "runtime/last_words.h"
 #include "runtime/launch.h"
@@ -10,6 +11,7 @@
 #include "runtime/vm_device.h"
 #include "runtime/vm_socket.h"
 
+#include "common/auto.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -45,6 +47,32 @@ static bool has_pods_network(const struct pod *pod, const struct oci_config *con
 	       pods.st_dev == ours.st_dev && pods.st_ino == ours.st_ino;
 }
 
+struct search {
+	const char *root, *sandbox; /* NULL: of any pod, or none */
+	pid_t pid;
+	char *found;
+};
+
+static int compare_pid(const char *id, void *arg)
+{
+	struct search *search = arg;
+	struct oci_store *store = pod_read_store(search->root, id);
+
+	if (store && store->pid == search->pid && oci_pid_start(store->pid) == store->pid_start &&
+	    (!search->sandbox || (store->sandbox && strcmp(store->sandbox, search->sandbox) == 0)))
+		search->found = oci_strdup(store->sandbox && !search->sandbox ? store->sandbox : id);
+	oci_store_destroy(store);
+	return search->found ? 1 : 0;
+}
+
+static int check_sandbox(struct pod *pod, const char *id, struct err *err)
+{
+	if (pod->sandbox.status != OCI_STATUS_CREATED && pod->sandbox.status != OCI_STATUS_RUNNING)
+		return err_set(err, ESRCH, "the pod's sandbox %s is %s: nothing can be started in its virtual machine",
+			       id, oci_status_name(pod->sandbox.status));
+	return container_load_config(&pod->sandbox, &pod->sandbox_config, err);
+}
+
 /* 1: there is none of that name, as in Podman's pods without an infra container: nothing to join. */
 static int open_sandbox(struct pod *pod, const struct globals *globals, const char *id, struct err *err)
 {
@@ -57,14 +85,36 @@ static int open_sandbox(struct pod *pod, const struct globals *globals, const ch
 	if (pod->sandbox.store->sandbox)
 		return err_set(err, EINVAL, "the pod's sandbox %s is itself in the pod of %s", id,
 			       pod->sandbox.store->sandbox);
-	if (pod->sandbox.status != OCI_STATUS_CREATED && pod->sandbox.status != OCI_STATUS_RUNNING)
-		return err_set(err, ESRCH, "the pod's sandbox %s is %s: nothing can be started in its virtual machine",
-			       id, oci_status_name(pod->sandbox.status));
-	if (container_load_config(&pod->sandbox, &pod->sandbox_config, err) < 0)
+	if (check_sandbox(pod, id, err) < 0)
 		return -1;
 	if (!oci_pod_may_lead(&pod->sandbox_config->annotations))
 		return err_set(err, EINVAL, "container %s is not the sandbox of a pod", id);
 	return 0;
+}
+
+/*
+ * `--network container:ID`: Docker and Podman name the network of that container's proxy. A network is one machine's,
+ * so this one goes into the other's, and ends with it as the members of a pod do.
+ */
+static int open_peer(struct pod *pod, const struct globals *globals, const struct oci_config *config, struct err *err)
+{
+	const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
+	struct search search = { .root = globals->root };
+	struct err ignored = ERR_INIT;
+	int pid, end = 0;
+
+	if (!network || !network->path || sscanf(network->path, "/proc/%d/ns/net%n", &pid, &end) != 1 || end == 0 ||
+	    network->path[end])
+		return 0;
+	search.pid = (pid_t)pid;
+	statedir_each(search.root, compare_pid, &search, &ignored);
+	auto_free char *id = search.found;
+	if (!id)
+		return 0;
+	if (container_open(&pod->sandbox, globals, id, false, err) < 0)
+		return err_wrap(err, "linux.namespaces: network %s", network->path);
+	pod->joins = true;
+	return check_sandbox(pod, id, err);
 }
 
 int pod_open(struct pod *pod, const struct globals *globals, const struct oci_config *config, struct err *err)
@@ -77,7 +127,7 @@ int pod_open(struct pod *pod, const struct globals *globals, const struct oci_co
 		return -1;
 	pod->is_sandbox = place.role == OCI_POD_SANDBOX;
 	if (place.role != OCI_POD_MEMBER)
-		return 0;
+		return pod->is_sandbox ? 0 : open_peer(pod, globals, config, err);
 	int result = open_sandbox(pod, globals, place.sandbox, err);
 	if (result < 0)
 		return -1;
@@ -97,24 +147,6 @@ void pod_close(struct pod *pod)
 }
 
 /* ---- its namespaces ---- */
-
-struct search {
-	const char *root, *sandbox;
-	pid_t pid;
-	char *found;
-};
-
-static int compare_pid(const char *id, void *arg)
-{
-	struct search *search = arg;
-	struct oci_store *store = pod_read_store(search->root, id);
-
-	if (store && store->sandbox && strcmp(store->sandbox, search->sandbox) == 0 && store->pid == search->pid &&
-	    oci_pid_start(store->pid) == store->pid_start)
-		search->found = oci_strdup(id);
-	oci_store_destroy(store);
-	return search->found ? 1 : 0;
-}
 
 /* Whose proxy is that? Another member's, when an ephemeral container joins the processes of its target. */
 static const char *find_by_pid(struct pod *pod, pid_t pid)

@@ -37,8 +37,9 @@ struct pod {
 };
 
 /*
- * Looks where the container belongs. A member whose network is not its pod's has a VM of its own: two networks cannot
- * be one machine's. So has one whose sandbox does not exist, if its namespaces allow it. Close it in any case.
+ * Looks where the container belongs: to the sandbox that it names, or to the container whose network it names by
+ * process. A member whose network is not its pod's has a VM of its own: two networks cannot be one machine's. So has
+ * one whose sandbox does not exist, if its namespaces allow it. Close it in any case.
  */
 int pod_open(struct pod *pod, const struct globals *globals, const struct oci_config *config, struct err *err);
 void pod_close(struct pod *pod);

@@ -90,6 +90,39 @@ static int open_pod(struct pod *pod, const char *patch, struct err *err)
 	return result;
 }
 
+/* The first test: it is not to find the containers of the others, which have our process, too. */
+static void pod_of_another_containers_network_is_that_containers(void **state)
+{
+	auto_free char *network = oci_format("{ 'type': 'network', 'path': '/proc/%d/ns/net' }", (int)getpid());
+	const struct {
+		const char *annotations, *network;
+		bool joins;
+	} cases[] = {
+		{ "", network, true },
+		{ "'io.container.manager': 'libpod'", network, true },
+		{ SANDBOX, network, false },
+		{ "", "{ 'type': 'network', 'path': '/proc/1/ns/net' }", false },
+		{ "", "{ 'type': 'network', 'path': '/run/netns/x' }", false },
+		{ "", "{ 'type': 'network' }", false },
+	};
+
+	(void)state;
+	make_container("peer", NULL, NULL, true, "{}");
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		auto_free char *patch = oci_format("{'annotations': {%s}, 'linux': {'namespaces': [%s]}}",
+						   cases[i].annotations, cases[i].network);
+		struct err err = ERR_INIT;
+		struct pod pod;
+
+		if (open_pod(&pod, patch, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_int_equal(pod.joins, cases[i].joins);
+		if (pod.joins)
+			assert_string_equal(pod.sandbox.id, "peer");
+		pod_close(&pod);
+	}
+}
+
 static void pod_of_no_sandbox_that_runs_is_refused_by_name(void **state)
 {
 	static const struct {
@@ -264,6 +297,7 @@ static void pod_shares_are_named_by_what_they_are(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pod_of_another_containers_network_is_that_containers),
 		cmocka_unit_test(pod_of_no_sandbox_that_runs_is_refused_by_name),
 		cmocka_unit_test(pod_member_joins_only_in_its_pods_network),
 		cmocka_unit_test(pod_of_podmans_infra_container_is_joined),
