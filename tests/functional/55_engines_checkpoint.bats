@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Takes minutes.
-# Checkpoints by the engines' own commands: Podman's, within a host and as an archive, and containerd's. Podman asks CRIU for
+# Checkpoints by the engines' own commands: Podman's, within a host and as an archive, Docker's, containerd's. Podman asks CRIU for
 # its version before it asks the runtime for anything; here something that says one stands in (checkpoint/criu).
 
 load helpers
@@ -25,6 +25,7 @@ setup() {
 teardown() {
 	timeout 60 podman rm -f --ignore -t 10 "$NAME" "$NAME-2" >/dev/null 2>&1 || true
 	timeout 60 podman volume rm -f "$NAME" >/dev/null 2>&1 || true
+	timeout 60 docker rm -f "$NAME" >/dev/null 2>&1 || true
 	timeout 60 ctr tasks delete -f "$NAME" >/dev/null 2>&1 || true
 	timeout 60 ctr containers delete "$NAME" >/dev/null 2>&1 || true
 	rm -rf "$WORK"
@@ -91,6 +92,23 @@ state_of() { pm inspect -f '{{.State.Status}} {{.State.Checkpointed}}' "$1"; }
 	wait_for_count "$NAME-2" 1
 	run pm logs "$NAME-2"
 	assert_equal "${lines[*]:0:4}" 'first second first second'
+}
+
+@test "docker checkpoint create, and start --checkpoint" {
+	mkdir -p /etc/docker
+	printf '{"experimental": true, "runtimes": {"bulkhead": {"path": "%s"}}}' "$(command -v "$BULKHEAD")" >/etc/docker/daemon.json
+	start-dockerd 3>&- 4>&-
+	tar -C "$ROOTFS_DIR/busybox" -c . | docker import - busybox >/dev/null
+	timeout 240 docker run -d --runtime bulkhead --name "$NAME" busybox sh -c "$COUNT" >/dev/null
+	sleep 2
+	timeout 240 docker checkpoint create "$NAME" saved
+	assert_equal "$(docker inspect -f '{{.State.Running}}' "$NAME")" false
+	local before=$(docker logs "$NAME" | tail -n 1)
+	timeout 240 docker start --checkpoint saved "$NAME"
+	sleep 2
+	[ "$(timeout 60 docker exec "$NAME" cat /tmp/at)" -gt "$before" ]
+	assert_equal "$(docker logs "$NAME" | sort -n | uniq -d)" ''
+	timeout 60 docker rm -f "$NAME" >/dev/null
 }
 
 @test "ctr tasks checkpoint leaves a bulkhead image" {
