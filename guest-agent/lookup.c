@@ -79,6 +79,9 @@ static int lookup_path(const char *name, char out[PATH_MAX], struct err *err)
 	if (is_stat)
 		return err_set(err, code, "exec: \"%s\": stat %.400s: %s", quote(name, quoted), name,
 			       errtext(code, words));
+	/* The kernel's answer to a directory is EACCES, which Podman looks for; a user is helped by the other. */
+	if (code == EISDIR)
+		return err_set(err, code, "exec: \"%s\": is a directory: permission denied", quote(name, quoted));
 	return err_set(err, code, "exec: \"%s\": %s", quote(name, quoted), errtext(code, words));
 }
 

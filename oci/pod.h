@@ -6,6 +6,7 @@
 #ifndef BULKHEAD_OCI_POD_H
 #define BULKHEAD_OCI_POD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct err;
@@ -25,6 +26,12 @@ struct oci_pod {
 
 /* Refuses by name what makes no sense. A sandbox that is named without a type, or a type of neither, is no pod. */
 int oci_pod_find(const struct oci_map *annotations, struct oci_pod *out, struct err *err);
+
+/*
+ * Whether others may name it as their sandbox: it says that it is one or, as Podman's infra container, nothing of pods
+ * at all. Podman tells the members only, as Kata needs no more.
+ */
+bool oci_pod_may_lead(const struct oci_map *annotations);
 
 /* Sums over the pod's containers, from the sandbox's annotations; 0: not said. */
 struct oci_pod_size {

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/proto.h"
 
+#include "oci/alloc.h"
 #include "oci/config.h"
 #include "oci/describe.h"
 #include "oci/file_cache.h"
@@ -83,6 +84,47 @@ char *checkpoint_shares(const struct oci_config *config, const char *id, struct 
 	pb_release(agent_CreateRequest_fields, &description);
 	oci_shares_destroy(&shares);
 	return text;
+}
+
+static bool is_escaped(const char *line, const char *text)
+{
+	char *escaped = NULL;
+	size_t length;
+	FILE *out = open_memstream(&escaped, &length);
+
+	if (!out)
+		return false;
+	put_escaped(out, text);
+	bool result = fclose(out) == 0 && strncmp(line, escaped, length) == 0 && line[length] == '\n';
+	free(escaped);
+	return result;
+}
+
+static void place_mount(struct oci_config *config, bool *placed, size_t place, const char *destination)
+{
+	size_t at = 0;
+
+	while (at < config->mount_count && (placed[at] || !is_escaped(destination, config->mounts[at].destination)))
+		at++;
+	if (at == config->mount_count || place >= config->mount_count || placed[place])
+		return;
+	const struct oci_mount mount = config->mounts[at];
+	config->mounts[at] = config->mounts[place];
+	config->mounts[place] = mount;
+	placed[place] = true;
+}
+
+void checkpoint_order_mounts(const char *shares, struct oci_config *config)
+{
+	auto_free bool *placed = oci_alloc(config->mount_count + 1, sizeof *placed);
+
+	for (; *shares; shares += strcspn(shares, "\n"), shares += *shares == '\n') {
+		size_t place;
+		int end = 0;
+
+		if (sscanf(shares, "mount%zu %n", &place, &end) == 1 && end > 0)
+			place_mount(config, placed, place, shares + end);
+	}
 }
 
 /* The first line of `text` that `other` has not at the same place. */
@@ -162,6 +204,10 @@ static int describe(struct container *container, struct checkpoint *out, struct 
 		result = oci_file_cache(config, &cache, err);
 	if (result == 0)
 		result = control_call(container->dirfd, VMM_CONTROL_STATS, &reply, err);
+	/* A container that was restored itself. */
+	const char *order = oci_map_get(&container->store->extra, CHECKPOINT_SHARES);
+	if (result == 0 && order)
+		checkpoint_order_mounts(order, config);
 	if (result == 0) {
 		out->memory_mib = (uint32_t)(reply.stats.memory_size >> 20);
 		out->vcpus = (uint32_t)reply.stats.vcpus;
@@ -199,9 +245,14 @@ int checkpoint_take(struct checkpointing *work, struct container *container, str
 	if (agent_client_open(&work->agent, container->dirfd, AGENT_TIMEOUT_MS, err) < 0)
 		return -1;
 	work->is_suspended = true;
+	work->began_us = checkpoint_stats_now();
 	if (call(work, PROTO_SUSPEND, err) < 0)
 		return err_wrap(err, "container %s cannot be stopped for a checkpoint", container->id);
-	return control_checkpoint(container->dirfd, out->memory_fd, out->state_fd, err);
+	work->stats.freezing_us = checkpoint_stats_now() - work->began_us;
+	int result = control_checkpoint(container->dirfd, out->memory_fd, out->state_fd, err);
+	work->stats.frozen_us = checkpoint_stats_now() - work->began_us;
+	work->stats.dump_us = work->stats.frozen_us - work->stats.freezing_us;
+	return result;
 }
 
 /* Whatever fails here: the end of the connection has the same effect. */

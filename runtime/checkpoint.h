@@ -9,6 +9,7 @@
 #define BULKHEAD_RUNTIME_CHECKPOINT_H
 
 #include "runtime/agent_client.h"
+#include "runtime/checkpoint_stats.h"
 #include "runtime/container.h"
 
 #include <stdbool.h>
@@ -16,6 +17,9 @@
 
 struct err;
 struct oci_config;
+
+/* In a restored container's store: the lines by which its VM knows its mounts. */
+#define CHECKPOINT_SHARES "checkpoint-shares"
 
 /* A saved VM, and what has to be the same where it continues. */
 struct checkpoint {
@@ -37,6 +41,12 @@ void checkpoint_close(struct checkpoint *checkpoint);
 /* The share of each of the configuration's mounts: lines of "NAME DESTINATION". malloc'ed; NULL with the error set. */
 char *checkpoint_shares(const struct oci_config *config, const char *id, struct err *err);
 
+/*
+ * A share's name has its mount's place in it, and Podman writes the binds of one container in another order each time
+ * it writes them: puts each mount where these lines have its destination, as far as it is found.
+ */
+void checkpoint_order_mounts(const char *shares, struct oci_config *config);
+
 /* Whether those of a bundle are the same. */
 int checkpoint_shares_fit(const struct checkpoint *checkpoint, const char *shares, struct err *err);
 
@@ -48,6 +58,8 @@ struct checkpointing {
 	struct container *container;
 	struct agent_client agent;
 	bool is_suspended, was_paused;
+	uint64_t began_us; /* checkpoint_stats_now() */
+	struct checkpoint_stats stats;
 };
 
 /*

@@ -29,6 +29,8 @@ enum { MANIFEST_VERSION = 1, MANIFEST_MAX = 1 << 20 };
 
 #define MANIFEST "manifest"
 #define MANIFEST_NEW ".manifest.new"
+/* CRIU's table of contents. Podman lets a container go on only if there is a file of that name beside the others. */
+#define INVENTORY "inventory.img"
 
 /* --- writing ------------------------------------------------------------------------------------------------- */
 
@@ -142,6 +144,16 @@ static int write_manifest(const struct checkpoint_image *image, const char *text
 	return 0;
 }
 
+static int write_inventory(const struct checkpoint_image *image, struct err *err)
+{
+	static const char text[] = "No image of CRIU's: see " MANIFEST ".\n";
+	auto_fd int fd = openat(image->dirfd, INVENTORY, O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0 || write(fd, text, sizeof text - 1) != (ssize_t)sizeof text - 1)
+		return err_set_errno(err, "%s/" INVENTORY, image->path);
+	return 0;
+}
+
 static bool is_ours(const char *name, const char *kind)
 {
 	size_t length = strlen(kind);
@@ -173,7 +185,7 @@ int checkpoint_image_commit(struct checkpoint_image *image, const struct checkpo
 	    give_name(image, checkpoint->state_fd, image->state, err) < 0)
 		return -1;
 	image->has_names = true;
-	if (write_manifest(image, text, err) < 0)
+	if (write_inventory(image, err) < 0 || write_manifest(image, text, err) < 0)
 		return -1;
 	remove_others(image);
 	image->memory[0] = image->state[0] = '\0'; /* they stay */

@@ -6,6 +6,7 @@
 #include "runtime/container.h"
 
 #include "common/err.h"
+#include "common/fd_stat.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ struct checkpoint_options {
 static const struct option options[] = {
 	{ "image-path", 0, OPTION_TEXT, AT(image_path), "DIR", "where the image goes (default: checkpoint)" },
 	{ "leave-running", 0, OPTION_FLAG, AT(leave_running), NULL, "do not end the container" },
-	{ "work-path", 0, OPTION_TEXT, AT(work_path), "DIR", MEANINGLESS },
+	{ "work-path", 0, OPTION_TEXT, AT(work_path), "DIR", "where CRIU's statistics go, if it exists" },
 	{ "tcp-established", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
 	{ "tcp-skip-in-flight", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
 	{ "ext-unix-sk", 0, OPTION_FLAG, AT(ignored), NULL, MEANINGLESS },
@@ -80,12 +81,29 @@ static bool stays(const struct checkpoint_options *given)
 	return given->leave_running || given->pre_dump;
 }
 
+/* The container is an image by now: that there is no account of it is no failure. */
+static void tell_stats(const struct checkpoint_options *given, const struct checkpoint *checkpoint,
+		       struct checkpoint_stats *stats, uint64_t taken_us)
+{
+	struct err err = ERR_INIT;
+	struct stat memory;
+
+	stats->write_us = checkpoint_stats_now() - taken_us;
+	stats->pages = (uint64_t)checkpoint->memory_mib << 8;
+	if (fd_stat(checkpoint->memory_fd, &memory) == 0)
+		stats->pages_written = (uint64_t)memory.st_blocks / 8;
+	if (checkpoint_stats_write(stats, given->work_path, &err) < 0)
+		log_debug("%s", err.text);
+}
+
 /* The container ends only when its image is safe. */
 static int save(const struct checkpoint_options *given, struct container *container, struct checkpoint_image *image,
 		struct checkpoint *checkpoint, struct err *err)
 {
 	struct checkpointing work;
 	int result = checkpoint_take(&work, container, checkpoint, err);
+	struct checkpoint_stats stats = work.stats; /* letting it go forgets them */
+	uint64_t taken_us = checkpoint_stats_now();
 
 	if (result == 0 && stays(given))
 		checkpoint_release(&work);
@@ -97,6 +115,8 @@ static int save(const struct checkpoint_options *given, struct container *contai
 		result = checkpoint_stop(&work, err);
 	if (result < 0)
 		checkpoint_release(&work);
+	else if (given->work_path)
+		tell_stats(given, checkpoint, &stats, taken_us);
 	return result;
 }
 

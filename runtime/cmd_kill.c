@@ -3,6 +3,7 @@
 #include "runtime/command.h"
 #include "runtime/container.h"
 #include "runtime/control_client.h"
+#include "runtime/last_words.h"
 #include "runtime/signals.h"
 
 #include "common/auto.h"
@@ -13,10 +14,11 @@
 #include "agent.pb.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/pidfd.h>
 
 /* Then the guest is stuck, or it lies: SIGKILL goes to the VM itself. */
-enum { KILL_TIMEOUT_MS = 10 * 1000 };
+enum { KILL_TIMEOUT_MS = 10 * 1000, GONE_TIMEOUT_MS = 5 * 1000 };
 
 struct kill_options {
 	bool all;
@@ -72,13 +74,29 @@ static int kill_proxy(const struct container *container, struct err *err)
 	return 0;
 }
 
+/*
+ * Podman asks for the state next, and takes what still seems to run for something that cannot be killed: what went with
+ * its pod's VM in this moment, whose proxy has yet to hear of it.
+ */
+static void await_proxy(const struct container *container)
+{
+	struct pollfd end = { .fd = container_open_process(container->store->pid, container->store->pid_start),
+			      .events = POLLIN };
+
+	if (end.fd >= 0)
+		poll(&end, 1, GONE_TIMEOUT_MS);
+	close_fd(&end.fd);
+}
+
 static int kill_running(const struct container *container, int number, bool all, struct err *err)
 {
 	if (ask_agent(container, number, all, err) == 0)
 		return 0;
 	/* The process went first, or the VM with it: engines know these words. */
-	if (err->code == ESRCH || err->code == ECONNREFUSED || err->code == ECONNRESET || err->code == ENOENT)
+	if (err->code == ESRCH || err->code == ECONNREFUSED || err->code == ECONNRESET || err->code == ENOENT) {
+		await_proxy(container);
 		return err_set(err, ESRCH, "container not running: %s", container->id);
+	}
 	if (err->code != ETIMEDOUT || number != SIGKILL)
 		return -1;
 	if (container->store->sandbox)
@@ -108,7 +126,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	}
 	if (result == 0)
 		result = lifecycle_check(container.id, container.status, LIFECYCLE_KILL, err);
-	if (result == 0 && container.status == OCI_STATUS_PAUSED && !container.store->sandbox)
+	if (result == 0 && container.status == OCI_STATUS_PAUSED && !last_words_exist(container.dirfd))
 		result = kill_paused(&container, number, err);
 	else if (result == 0)
 		result = kill_running(&container, number, given->all, err);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_pause.c - `pause` and `resume`: the whole VM stops executing and goes on. The guest does not know; its memory and
- * devices stay as they are. One container among several in a VM is frozen by the guest's kernel instead.
+ * devices stay as they are. One container among several in a VM, the pod's sandbox included, is frozen by the guest's
+ * kernel instead.
  */
 #include "runtime/agent_client.h"
 #include "runtime/command.h"
 #include "runtime/container.h"
 #include "runtime/control_client.h"
+#include "runtime/last_words.h"
 
 #include "common/proto.h"
 
@@ -31,7 +33,7 @@ static int change(const struct invocation *invocation, enum lifecycle_event even
 	struct container container;
 	int result = container_open_for(&container, invocation->globals, invocation->operands[0], event, err);
 
-	if (result == 0 && container.store->sandbox)
+	if (result == 0 && last_words_exist(container.dirfd))
 		result = freeze(&container, pause, err);
 	else if (result == 0)
 		result = control_call(container.dirfd, pause ? VMM_CONTROL_PAUSE : VMM_CONTROL_RESUME, NULL, err);

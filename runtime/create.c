@@ -67,6 +67,7 @@ struct creation {
 	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd, last_words_fd;
 	int preserved_fds, listen_fds; /* how many; the second are part of the first */
 	bool new_network;
+	bool has_no_network; /* the configuration names none */
 	char *selinux_label; /* of the monitor; NULL: none */
 	struct oci_map cpu_limit;
 };
@@ -131,13 +132,17 @@ static int describe(struct creation *c, struct err *err)
 	return result;
 }
 
+/*
+ * A guest that may write makes its mount points itself, but not one that goes on: what it made may have stayed behind
+ * in the root that it had (Podman's archives leave out what it mounts over).
+ */
 static void adapt_root(struct creation *c)
 {
 	struct oci_share *root = &c->shares.items[0];
 
 	if (c->request->root_overlay)
 		root->recursive = false; /* an overlay's layer does not lead across mounts */
-	else if (root->readonly && root->path)
+	else if ((root->readonly || c->request->checkpoint) && root->path)
 		oci_mountpoints_make(root->path, &c->description);
 	if (c->request->checkpoint && !c->request->root_overlay)
 		oci_mountpoints_make_again(&c->shares, &c->description);
@@ -183,16 +188,29 @@ static int refuse_host_network(const struct oci_config *config, struct err *err)
 }
 
 /*
- * A bundle that says nothing of the network mostly does not use it, and runs with what is its own anyway, the loopback.
+ * A bundle that says nothing of the network mostly does not use it, and runs with what is its own anyway, the loopback;
+ * so does `podman run --network host`, which is told of it.
  * A pod that is to have its node's network needs that, and says so by the same omission.
  */
 static int open_absent_network(struct creation *c, struct err *err)
 {
 	if (c->pod.is_sandbox)
 		return refuse_host_network(c->request->config, err);
-	log_debug("linux.namespaces: no network namespace: the container has one of its own, with the loopback alone");
+	c->has_no_network = true;
 	c->new_network = geteuid() == 0;
 	return 0;
+}
+
+/*
+ * To whoever reads what the container writes, and not to --log: engines show that after a failure only, and Podman can
+ * read one line of it. With an engine's terminal nobody sees our standard error.
+ */
+static void tell_of_no_network(const struct creation *c)
+{
+	bool on_terminal = c->terminal.slave >= 0 && c->request->options->console_socket;
+
+	if (c->has_no_network && !c->request->checkpoint)
+		network_tell_of_none(on_terminal ? c->terminal.slave : STDERR_FILENO, on_terminal);
 }
 
 static int open_network(struct creation *c, struct err *err)
@@ -319,6 +337,10 @@ static int prepare(struct creation *c, struct err *err)
 	    oci_file_cache(request->config, &c->launch.file_cache, err) < 0)
 		return -1;
 	c->created->container.store = create_record_new(request);
+	if (request->checkpoint) {
+		checkpoint_order_mounts(request->checkpoint->shares, request->config);
+		oci_map_set(&c->created->container.store->extra, CHECKPOINT_SHARES, request->checkpoint->shares);
+	}
 	if (c->pod.joins)
 		c->created->container.store->sandbox = oci_strdup(c->pod.sandbox.id);
 	pass_listen_environment(c);
@@ -337,9 +359,12 @@ static int prepare(struct creation *c, struct err *err)
 		return -1;
 	if (c->shares.items[0].path)
 		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
+	if (open_network(c, err) < 0)
+		return -1;
+	if (c->has_no_network && !request->checkpoint)
+		create_record_note(c->created->container.store, NETWORK_NONE, 1);
 	/* A VM that continues has the devices it had, and disks are not among them (vmm/template.c). */
-	if (open_network(c, err) < 0 ||
-	    (!request->checkpoint && launch_open_disks(&c->launch, &c->description.container, err) < 0) ||
+	if ((!request->checkpoint && launch_open_disks(&c->launch, &c->description.container, err) < 0) ||
 	    open_machine(c, err) < 0)
 		return -1;
 	adapt_root(c);
@@ -530,6 +555,7 @@ static int make(struct creation *c, struct err *err)
 		return -1;
 	if (c->request->detached)
 		notify_socket_tell_main(&c->notify, c->created->pid);
+	tell_of_no_network(c);
 	return start_proxy_tell(c->created->sync_fd, SYNC_DONE, err);
 }
 

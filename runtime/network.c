@@ -203,3 +203,12 @@ void network_clean(const char *path)
 	if (leave(home, &err) < 0)
 		log_warn("%s", err.text);
 }
+
+void network_tell_of_none(int fd, bool is_raw_terminal)
+{
+	dprintf(fd,
+		"bulkhead: warning: the host's network cannot be a virtual machine's: the container has the loopback "
+		"alone; "
+		"for a network take --network bridge, to be rid of this line --network none%s\n",
+		is_raw_terminal ? "\r" : "");
+}

@@ -15,6 +15,10 @@
 struct agent_client;
 struct err;
 
+/* Noted in the store of a container whose configuration names no network: one line about that, for people. */
+#define NETWORK_NONE "no-network"
+void network_tell_of_none(int fd, bool is_raw_terminal);
+
 struct network {
 	int dirfd; /* state directory, with the monitor's and the agent's sockets */
 	bool use_vhost;

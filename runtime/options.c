@@ -126,6 +126,12 @@ static int parse_short(const struct option *table, void *values, const char *let
 	return 0;
 }
 
+/* "-name", too: to runc's library it is the same, and containerd's shim passes -no-subreaper to `restore`. */
+static bool is_long(const struct option *table, const char *arg)
+{
+	return arg[1] == '-' || (arg[2] && find_name(table, arg + 1, strcspn(arg + 1, "=")));
+}
+
 int options_parse(const struct option *table, void *values, int argc, char **argv, bool stop_at_operand,
 		  char **operands, int *count, bool *help, struct err *err)
 {
@@ -152,8 +158,9 @@ int options_parse(const struct option *table, void *values, int argc, char **arg
 			return 0;
 		}
 		char *next = i + 1 < argc ? argv[i + 1] : NULL;
-		int result = arg[1] == '-' ? parse_long(table, values, arg + 2, next, &used, err)
-					   : parse_short(table, values, arg + 1, next, &used, err);
+		int result = is_long(table, arg)
+				     ? parse_long(table, values, arg + 1 + (arg[1] == '-'), next, &used, err)
+				     : parse_short(table, values, arg + 1, next, &used, err);
 		if (result < 0)
 			return -1;
 		i += used;

@@ -34,15 +34,17 @@
 
 /* ---- which one ---- */
 
-/* The sandbox's proxy is in the pod's network namespace. */
+/* The sandbox's proxy is in the pod's network namespace; or neither has one (Podman's pods with the host's network). */
 static bool has_pods_network(const struct pod *pod, const struct oci_config *config)
 {
 	const struct oci_namespace *network = oci_namespaces_find(&config->namespaces, CLONE_NEWNET);
 	struct stat pods, ours;
 	char path[64];
 
+	if (!network)
+		return !oci_namespaces_find(&pod->sandbox_config->namespaces, CLONE_NEWNET);
 	snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pod->sandbox.store->pid);
-	return network && network->path && stat(path, &pods) == 0 && stat(network->path, &ours) == 0 &&
+	return network->path && stat(path, &pods) == 0 && stat(network->path, &ours) == 0 &&
 	       pods.st_dev == ours.st_dev && pods.st_ino == ours.st_ino;
 }
 
@@ -60,8 +62,6 @@ static int check_sandbox(const struct pod *pod, const char *id, struct err *err)
 /* 1: there is none of that name, as in Podman's pods without an infra container: nothing to join. */
 static int open_sandbox(struct pod *pod, const struct globals *globals, const char *id, struct err *err)
 {
-	struct oci_pod place;
-
 	if (container_open(&pod->sandbox, globals, id, false, err) < 0) {
 		if (err->code != ENOENT)
 			return err_wrap(err, "the pod's sandbox");
@@ -73,10 +73,9 @@ static int open_sandbox(struct pod *pod, const struct globals *globals, const ch
 			       pod->sandbox.store->sandbox);
 	if (check_sandbox(pod, id, err) < 0)
 		return -1;
-	if (container_load_config(&pod->sandbox, &pod->sandbox_config, err) < 0 ||
-	    oci_pod_find(&pod->sandbox_config->annotations, &place, err) < 0)
+	if (container_load_config(&pod->sandbox, &pod->sandbox_config, err) < 0)
 		return -1;
-	if (place.role != OCI_POD_SANDBOX)
+	if (!oci_pod_may_lead(&pod->sandbox_config->annotations))
 		return err_set(err, EINVAL, "container %s is not the sandbox of a pod", id);
 	return 0;
 }
@@ -259,7 +258,7 @@ int pod_join(struct pod *pod, const struct container *member, const struct launc
 	     const struct oci_shares *shares, const struct oci_config *config, const struct oci_host_config *host,
 	     struct err *err)
 {
-	static const char *const links[] = { VM_SOCKET_VSOCK, VM_SOCKET_CONTROL };
+	static const char *const links[] = { VM_SOCKET_VSOCK, VM_SOCKET_CONTROL, STATEDIR_END };
 	const struct container *sandbox = &pod->sandbox;
 	int dirfd = member->dirfd;
 
@@ -268,11 +267,11 @@ int pod_join(struct pod *pod, const struct container *member, const struct launc
 	int result = 0;
 	if (!statedir_is_current(sandbox->root, sandbox->id, sandbox->dirfd))
 		result = err_set(err, ESRCH, "the pod's sandbox %s was deleted meanwhile", sandbox->id);
+	/* One that did not know what it would be has no last words yet, and will say none. */
+	if (result == 0 && !last_words_exist(sandbox->dirfd))
+		result = last_words_make(sandbox->dirfd, err);
 	for (size_t i = 0; i < sizeof links / sizeof *links && result == 0; i++)
 		result = link_file(pod, dirfd, links[i], err);
-	/* One that became a sandbox by being joined keeps its last words for itself. */
-	if (result == 0 && last_words_exist(sandbox->dirfd))
-		result = link_file(pod, dirfd, STATEDIR_END, err);
 	if (result == 0)
 		result = add_shares(dirfd, launch, shares, err);
 	if (result == 0)

@@ -65,6 +65,13 @@ static uint64_t mtime_of(const struct stat *st)
 	return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
 }
 
+/* What an archive brought back has whole seconds (those of tar, and so Podman's checkpoints). */
+static bool has_time(const struct stat *st, uint64_t mtime_ns)
+{
+	return mtime_of(st) == mtime_ns ||
+	       (st->st_mtim.tv_nsec == 0 && (uint64_t)st->st_mtim.tv_sec == mtime_ns / 1000000000u);
+}
+
 /* --- saving ------------------------------------------------------------------------------------------------ */
 
 struct saving {
@@ -362,7 +369,7 @@ static int find_again(struct restoring *r, const struct saved_node *node, const 
 	if (how && r->changes_accepted)
 		return 0;
 	if (!how && S_ISREG(st.st_mode) && !(node->flags & FLAG_ROOT) && !r->changes_accepted &&
-	    ((uint64_t)st.st_size != node->size || mtime_of(&st) != node->mtime_ns))
+	    ((uint64_t)st.st_size != node->size || (node->size > 0 && !has_time(&st, node->mtime_ns))))
 		how = "has been changed";
 	if (how)
 		return changed(r, node, path, how, err);

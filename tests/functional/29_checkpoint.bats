@@ -276,7 +276,7 @@ EOF
 		kill -9 $! || break
 		wait $! || true
 		sha256sum --quiet -c "$WORK/sums"
-		assert_equal "$(ls "$(image)" | wc -l)" 3
+		assert_equal "$(ls "$(image)" | wc -l)" 4
 		# It goes on, as soon as the monitor has done with it.
 		count=$(wc -l <"$WORK/out")
 		wait_lines "$WORK/out" $((count + 2))

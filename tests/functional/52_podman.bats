@@ -38,6 +38,15 @@ pm_run() { pm run --name "$NAME" "$@"; }
 	assert_status 126
 }
 
+@test "a directory is no program, for run and exec" {
+	run pm_run --rm localhost/busybox /etc
+	assert_status 126
+	pm_run -d localhost/busybox sleep 1000 >/dev/null
+	run pm exec "$NAME" /etc
+	assert_status 126
+	assert_output 'is a directory: permission denied'
+}
+
 @test "run -d, exec, cp, logs, stop" {
 	pm_run -d localhost/busybox sh -c 'echo started; trap "exit 4" TERM; while :; do sleep 0.1; done' >/dev/null
 	run pm exec "$NAME" sh -c 'echo in exec; exit 6'

@@ -87,11 +87,49 @@ pm_run() { pm run --name "$NAME" "$@"; }
 	assert_output 'in a pod'
 }
 
+@test "a pod is one VM: localhost, memory, names; pause, stop and start" {
+	# No cgroup of the pod: without systemd Podman 4.3 denies all devices there, to any runtime.
+	pm pod create --share-parent=false --infra-image localhost/busybox --infra-command '/bin/sleep 100000' \
+		--name "pod$NAME" >/dev/null
+	pm_run -d --pod "pod$NAME" localhost/busybox sh -c 'echo page >/tmp/index.html; echo memory >/dev/shm/x; exec httpd -f -h /tmp' >/dev/null
+	run pm_run --rm --name "$NAME-2" --pod "pod$NAME" localhost/busybox \
+		sh -c 'cat /proc/sys/kernel/random/boot_id; hostname; cat /dev/shm/x; wget -qO- http://127.0.0.1/index.html; ls /proc | grep -c "^[0-9]"'
+	assert_status 0
+	assert_output $'\npod'"$NAME"$'\nmemory\npage\n'
+	local boot=${lines[0]}
+	assert_equal "$(pm exec "$NAME" cat /proc/sys/kernel/random/boot_id)" "$boot"
+	assert_equal "$(pgrep -cx bulkhead-vmm)" 1
+	run bh checkpoint --image-path "$WORK/image" "$(pm inspect -f '{{.Id}}' "$NAME")"
+	assert_output "is one of a pod's"
+	pm pod pause "pod$NAME" >/dev/null
+	assert_equal "$(pm inspect -f '{{.State.Status}}' "$NAME")" paused
+	pm pod unpause "pod$NAME" >/dev/null
+	assert_equal "$(pm exec "$NAME" cat /dev/shm/x)" memory
+	pm pod stop -t 1 "pod$NAME" >/dev/null
+	assert_equal "$(pgrep -cx bulkhead-vmm || true)" 0
+	pm pod start "pod$NAME" >/dev/null
+	assert_equal "$(pm exec "$NAME" wget -qO- http://127.0.0.1/index.html)" page
+}
+
 @test "another container's namespaces: refused by name" {
 	pm_run -d localhost/busybox sleep 1000 >/dev/null
 	run pm run --rm --name "$NAME-2" --ipc "container:$NAME" localhost/busybox true
 	assert_status 126
 	assert_output 'linux.namespaces: ipc namespace /proc/'
+}
+
+@test "--network host runs with the loopback alone, and says so where it is seen" {
+	local warning="bulkhead: warning: the host's network cannot be a virtual machine's: the container has the loopback alone"
+	pm_run --network host localhost/busybox ls /sys/class/net >"$WORK/out" 2>"$WORK/err"
+	assert_equal "$(cat "$WORK/out")" lo
+	grep -q "^$warning" "$WORK/err"
+	run pm logs "$NAME"
+	assert_output "$warning"
+	run timeout 240 script -qec "podman --runtime $(command -v "$BULKHEAD") run --rm -it --network host localhost/busybox ls /sys/class/net" /dev/null </dev/null
+	assert_output "$warning"
+	assert_output lo
+	run pm_run --rm --name "$NAME-2" --network none localhost/busybox ls /sys/class/net
+	assert_equal "$output" lo
 }
 
 @test "--preserve-fds leads a descriptor into the container" {

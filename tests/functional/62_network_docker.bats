@@ -71,6 +71,28 @@ HOST_REFUSED="linux.namespaces: the host's network cannot be a virtual machine's
 	assert_status 0
 }
 
+@test "IPC and processes of another container besides; by another path its network is refused" {
+	DOCKER="one$$ two$$"
+	dk run -d --runtime bulkhead --name "one$$" --ipc shareable busybox sh -c 'echo of one >/tmp/index.html; exec httpd -f -h /tmp'
+	run dk run --runtime bulkhead --name "two$$" --network "container:one$$" --ipc "container:one$$" --pid "container:one$$" \
+		busybox sh -c 'wget -qO- http://127.0.0.1/index.html; hostname; ps | grep -c "[h]ttpd -f"'
+	assert_status 0
+	assert_output 'of one'
+	assert_equal "${lines[-1]}" 1
+	assert_equal "$(pgrep -cx bulkhead-vmm)" 1
+	run dk exec "one$$" wget -qO- http://127.0.0.1/index.html
+	assert_output 'of one'
+	bundle_setup busybox
+	config --arg path "$(dk inspect -f '{{.NetworkSettings.SandboxKey}}' "one$$")" \
+		'(.linux.namespaces[] | select(.type == "network")).path = $path'
+	run_container
+	assert_status 1
+	assert_output "network interface eth0 is in another container's virtual machine"
+	# The first one has lost nothing.
+	run dk exec "one$$" sh -c 'ping -c 1 -W 5 $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p")'
+	assert_status 0
+}
+
 @test "IPv6 on Docker's bridge: in, out, and published" {
 	DOCKER=six$$
 	dk run -d --runtime bulkhead --name "$DOCKER" -p 8086:80 -p 5386:53/udp -v "$TESTINIT:/testinit:ro" busybox sh -c \

@@ -99,7 +99,7 @@ static void test_lookup_failures_have_runcs_words(void **state)
 	expect_error("/nope/x", "one", ENOENT, "exec: \"/nope/x\": stat /nope/x: no such file or directory");
 	expect_error("here/x", "one", ENOTDIR, "exec: \"here/x\": stat here/x: not a directory");
 	expect_error("one/data", "one", EACCES, "exec: \"one/data\": permission denied");
-	expect_error("./one", "one", EISDIR, "exec: \"./one\": is a directory");
+	expect_error("./one", "one", EISDIR, "exec: \"./one\": is a directory: permission denied");
 	expect_error("a\"b\n\x01", "one", ENOENT, "exec: \"a\\\"b\\n\\x01\": executable file not found in $PATH");
 }
 

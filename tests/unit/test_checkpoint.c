@@ -48,6 +48,7 @@ static void test_checkpoint_of_a_paused_pods_container_leaves_the_vm_alone(void 
 	int fd = openat(container.dirfd, STATEDIR_CONFIG, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(write(fd, config, strlen(config)), (ssize_t)strlen(config));
 	close(fd);
+	close(openat(container.dirfd, STATEDIR_END, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); /* as pod_join does */
 	int control = vm_socket_listen(container.dirfd, VM_SOCKET_CONTROL, SOCK_SEQPACKET, &err);
 	assert_true(control >= 0);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manifest of a checkpoint: what is refused, and in which words. */
+#include "tests/unit/oci_patch.h"
+
 #include "runtime/checkpoint_image.h"
 
 #include "runtime/template.h"
@@ -144,6 +146,27 @@ static void test_checkpoint_shares_have_to_be_the_same(void **state)
 	assert_non_null(strstr(err.text, "\"m1 /more\""));
 }
 
+static void test_checkpoint_mounts_are_put_where_they_were(void **state)
+{
+	struct oci_config *config = NULL;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	/* Another order, one with a blank, and the checkpoint's last place taken by what is no share. */
+	if (patch_load("/b",
+		       "{'mounts': [{'destination': '/proc', 'type': 'proc', 'source': 'proc'},"
+		       " {'destination': '/b c', 'type': 'bind', 'source': '/'},"
+		       " {'destination': '/a', 'type': 'bind', 'source': '/'},"
+		       " {'destination': '/sys', 'type': 'sysfs', 'source': 'sysfs'}]}",
+		       &config, &err) < 0)
+		fail_msg("%s", err.text);
+	checkpoint_order_mounts("rootfs /\nmount1 /a\nmount2 /gone\nmount3 /b%20c\nmount9 /proc\n", config);
+	assert_string_equal(config->mounts[1].destination, "/a");
+	assert_string_equal(config->mounts[3].destination, "/b c");
+	assert_int_equal(config->mount_count, 4);
+	oci_config_destroy(config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_checkpoint_image_another_processor_is_refused),
 		cmocka_unit_test(test_checkpoint_image_every_damaged_byte_is_seen),
 		cmocka_unit_test(test_checkpoint_shares_have_to_be_the_same),
+		cmocka_unit_test(test_checkpoint_mounts_are_put_where_they_were),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,6 +202,37 @@ static void test_fs_tables_changes_are_refused_or_accepted(void **state)
 	image = -1;
 }
 
+static void set_mtime(const char *path, time_t seconds, long nanoseconds)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = seconds, .tv_nsec = nanoseconds } };
+
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Podman's checkpoints are archives of tar's, whose times have no fractions. */
+static void test_fs_tables_times_are_compared_as_far_as_an_archive_keeps_them(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	client_put_file(client_path(&c, "archived"), "x");
+	client_put_file(client_path(&c, "empty"), "");
+	set_mtime(client_path(&c, "archived"), 1000, 500000000);
+	client_find(&c, c.top, "archived");
+	client_find(&c, c.top, "empty");
+	save();
+	set_mtime(client_path(&c, "empty"), 1, 1); /* nothing can be different in it */
+	set_mtime(client_path(&c, "archived"), 1000, 0);
+	assert_int_equal(restore(false, &err), 0);
+	drop();
+	set_mtime(client_path(&c, "archived"), 1000, 1);
+	assert_int_equal(restore(false, &err), -1);
+	drop();
+	set_mtime(client_path(&c, "archived"), 1001, 0);
+	assert_int_equal(restore(false, &err), -1);
+	drop();
+}
+
 /* A request with two nodes, of which the second is gone: an answer, and not the end of the monitor. */
 static void test_fs_tables_a_second_node_that_is_gone_is_stale(void **state)
 {
@@ -298,6 +329,7 @@ int main(void)
 		TEST(test_fs_tables_new_numbers_are_new),
 		TEST(test_fs_tables_a_file_without_a_name_is_carried),
 		TEST(test_fs_tables_changes_are_refused_or_accepted),
+		TEST(test_fs_tables_times_are_compared_as_far_as_an_archive_keeps_them),
 		TEST(test_fs_tables_a_second_node_that_is_gone_is_stale),
 		TEST(test_fs_tables_links_are_not_followed),
 		TEST(test_fs_tables_a_missing_share_is_refused),

@@ -90,6 +90,39 @@ static int open_pod(struct pod *pod, const char *patch, struct err *err)
 	return result;
 }
 
+/* The first test: it is not to find the containers of the others, which have our process, too. */
+static void pod_of_another_containers_network_is_that_containers(void **state)
+{
+	auto_free char *network = oci_format("{ 'type': 'network', 'path': '/proc/%d/ns/net' }", (int)getpid());
+	const struct {
+		const char *annotations, *network;
+		bool joins;
+	} cases[] = {
+		{ "", network, true },
+		{ "'io.container.manager': 'libpod'", network, true },
+		{ SANDBOX, network, false },
+		{ "", "{ 'type': 'network', 'path': '/proc/1/ns/net' }", false },
+		{ "", "{ 'type': 'network', 'path': '/run/netns/x' }", false },
+		{ "", "{ 'type': 'network' }", false },
+	};
+
+	(void)state;
+	make_container("peer", NULL, NULL, true, "{}");
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		auto_free char *patch = oci_format("{'annotations': {%s}, 'linux': {'namespaces': [%s]}}",
+						   cases[i].annotations, cases[i].network);
+		struct err err = ERR_INIT;
+		struct pod pod;
+
+		if (open_pod(&pod, patch, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_int_equal(pod.joins, cases[i].joins);
+		if (pod.joins)
+			assert_string_equal(pod.sandbox.id, "peer");
+		pod_close(&pod);
+	}
+}
+
 static void pod_of_no_sandbox_that_runs_is_refused_by_name(void **state)
 {
 	static const struct {
@@ -128,7 +161,8 @@ static void pod_member_joins_only_in_its_pods_network(void **state)
 	};
 
 	(void)state;
-	make_container("sandbox", NULL, NULL, true, "{'annotations': {" SANDBOX "}}");
+	make_container("sandbox", NULL, NULL, true,
+		       "{'annotations': {" SANDBOX "}, 'linux': {'namespaces': [{ 'type': 'network' }]}}");
 	struct pod alone;
 	struct err nothing = ERR_INIT;
 	assert_int_equal(open_pod(&alone, "{'annotations': {" MEMBER "'none'}}", &nothing), 0);
@@ -145,6 +179,42 @@ static void pod_member_joins_only_in_its_pods_network(void **state)
 		assert_int_equal(open_pod(&pod, patch, &err), 0);
 		assert_int_equal(pod.joins, cases[i].joins);
 		assert_false(pod.is_sandbox);
+		pod_close(&pod);
+	}
+}
+
+/* Podman's infra container says nothing of pods; only who else is Podman's may name it. */
+static void pod_of_podmans_infra_container_is_joined(void **state)
+{
+	static const struct {
+		const char *sandbox, *namespaces;
+		bool joins;
+	} cases[] = {
+		{ "infra", "{ 'type': 'network', 'path': '/proc/self/ns/net' }", true },
+		{ "infra", "{ 'type': 'uts' }", false },
+		{ "infra-of-host", "{ 'type': 'uts' }", true },
+		{ "infra-of-host", "{ 'type': 'network' }", false },
+	};
+
+	(void)state;
+	make_container("infra", NULL, NULL, true,
+		       "{'annotations': {'io.container.manager': 'libpod'},"
+		       " 'linux': {'namespaces': [{ 'type': 'pid' }, { 'type': 'network' }]}}");
+	make_container("infra-of-host", NULL, NULL, true,
+		       "{'annotations': {'io.container.manager': 'libpod'},"
+		       " 'linux': {'namespaces': [{ 'type': 'pid' }]}}");
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		auto_free char *patch =
+			oci_format("{'annotations': {'io.container.manager': 'libpod',"
+				   " 'io.kubernetes.cri-o.ContainerType': 'container',"
+				   " 'io.kubernetes.cri-o.SandboxID': '%s'}, 'linux': {'namespaces': [%s]}}",
+				   cases[i].sandbox, cases[i].namespaces);
+		struct err err = ERR_INIT;
+		struct pod pod;
+
+		if (open_pod(&pod, patch, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_int_equal(pod.joins, cases[i].joins);
 		pod_close(&pod);
 	}
 }
@@ -227,8 +297,10 @@ static void pod_shares_are_named_by_what_they_are(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pod_of_another_containers_network_is_that_containers),
 		cmocka_unit_test(pod_of_no_sandbox_that_runs_is_refused_by_name),
 		cmocka_unit_test(pod_member_joins_only_in_its_pods_network),
+		cmocka_unit_test(pod_of_podmans_infra_container_is_joined),
 		cmocka_unit_test(pod_namespaces_by_process_or_by_path_are_the_containers),
 		cmocka_unit_test(pod_shares_are_named_by_what_they_are),
 	};

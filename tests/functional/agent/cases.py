@@ -192,7 +192,7 @@ def test_program_missing_fails_at_create(host):
     raises(errno.ENOENT, 'exec: "nope": executable file not found in $PATH', Box, host, "nope")
     raises(errno.ENOENT, 'exec: "/nope": stat /nope: no such file or directory', Box, host, "/nope")
     raises(errno.EACCES, 'exec: "/etc/passwd": permission denied', Box, host, "/etc/passwd")
-    raises(errno.EISDIR, 'exec: "/tmp": is a directory', Box, host, "/tmp")
+    raises(errno.EISDIR, 'exec: "/tmp": is a directory: permission denied', Box, host, "/tmp")
     # Nothing is left of them.
     assert not [d for d in os.listdir(host.cgroup) if d.startswith("container-")]
 
