@@ -49,15 +49,21 @@ int oci_pod_find(const struct oci_map *annotations, struct oci_pod *out, struct 
 	return 0;
 }
 
-bool oci_pod_may_lead(const struct oci_map *annotations)
+bool oci_is_podmans(const struct oci_map *annotations)
 {
 	const char *manager = oci_map_get(annotations, "io.container.manager");
+
+	return manager && strcmp(manager, "libpod") == 0;
+}
+
+bool oci_pod_may_lead(const struct oci_map *annotations)
+{
 	struct err ignored = ERR_INIT;
 	struct oci_pod pod;
 
 	if (oci_pod_find(annotations, &pod, &ignored) < 0 || pod.role == OCI_POD_MEMBER)
 		return false;
-	return pod.role == OCI_POD_SANDBOX || (manager && strcmp(manager, "libpod") == 0);
+	return pod.role == OCI_POD_SANDBOX || oci_is_podmans(annotations);
 }
 
 /* Negative, as in a quota of -1, is no limit. */

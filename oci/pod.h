@@ -33,6 +33,9 @@ int oci_pod_find(const struct oci_map *annotations, struct oci_pod *out, struct 
  */
 bool oci_pod_may_lead(const struct oci_map *annotations);
 
+/* Whether Podman made the configuration. */
+bool oci_is_podmans(const struct oci_map *annotations);
+
 /* Sums over the pod's containers, from the sandbox's annotations; 0: not said. */
 struct oci_pod_size {
 	uint64_t memory; /* bytes */

@@ -67,8 +67,8 @@ struct creation {
 	int request_fd, cgroup_fd, network_fd, root_fd, resolv_fd, last_words_fd;
 	int preserved_fds, listen_fds; /* how many; the second are part of the first */
 	bool new_network;
-	bool has_no_network; /* the configuration names none */
-	char *selinux_label; /* of the monitor; NULL: none */
+	bool tells_of_no_network; /* the configuration names none */
+	char *selinux_label;      /* of the monitor; NULL: none */
 	struct oci_map cpu_limit;
 };
 
@@ -189,14 +189,16 @@ static int refuse_host_network(const struct oci_config *config, struct err *err)
 
 /*
  * A bundle that says nothing of the network mostly does not use it, and runs with what is its own anyway, the loopback;
- * so does `podman run --network host`, which is told of it.
- * A pod that is to have its node's network needs that, and says so by the same omission.
+ * so does `podman run --network host`. Podman's user is told of it, and whoever sits there; a program that reads what
+ * the container says is not to find a line of ours in it. A pod that is to have its node's network needs that, and says
+ * so by the same omission.
  */
 static int open_absent_network(struct creation *c, struct err *err)
 {
 	if (c->pod.is_sandbox)
 		return refuse_host_network(c->request->config, err);
-	c->has_no_network = true;
+	log_debug("linux.namespaces: no network namespace: the container has one of its own, with the loopback alone");
+	c->tells_of_no_network = oci_is_podmans(&c->request->config->annotations) || isatty(STDERR_FILENO);
 	c->new_network = geteuid() == 0;
 	return 0;
 }
@@ -209,7 +211,7 @@ static void tell_of_no_network(const struct creation *c)
 {
 	bool on_terminal = c->terminal.slave >= 0 && c->request->options->console_socket;
 
-	if (c->has_no_network && !c->request->checkpoint)
+	if (c->tells_of_no_network && !c->request->checkpoint)
 		network_tell_of_none(on_terminal ? c->terminal.slave : STDERR_FILENO, on_terminal);
 }
 
@@ -361,7 +363,7 @@ static int prepare(struct creation *c, struct err *err)
 		oci_mountpoints_open_tmpfs(c->shares.items[0].path, &c->description);
 	if (open_network(c, err) < 0)
 		return -1;
-	if (c->has_no_network && !request->checkpoint)
+	if (c->tells_of_no_network && oci_is_podmans(&request->config->annotations) && !request->checkpoint)
 		create_record_note(c->created->container.store, NETWORK_NONE, 1);
 	/* A VM that continues has the devices it had, and disks are not among them (vmm/template.c). */
 	if ((!request->checkpoint && launch_open_disks(&c->launch, &c->description.container, err) < 0) ||
