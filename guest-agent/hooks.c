@@ -57,9 +57,7 @@ become_hook(const agent_Hook *hook, const agent_Process *process, int input, int
 	struct err err = ERR_INIT;
 	char *only_path[] = { hook->path, NULL };
 	char **args = hook->args_count ? with_end(hook->args, hook->args_count) : only_path;
-	/* None given: that of the process, as with runc. */
-	char **env =
-		hook->env_count ? with_end(hook->env, hook->env_count) : with_end(process->env, process->env_count);
+	char **env = with_end(hook->env, hook->env_count);
 
 	if (args && env && dup2(input, 0) == 0 && dup2(output, 1) == 1 && dup2(output, 2) == 2) {
 		if (program_confine(process, &err) < 0) {

@@ -118,7 +118,9 @@ static void describe_hooks(const struct oci_config *config, agent_Container *out
 
 		hook->path = oci_strdup(list->items[i].path);
 		oci_message_strings(&hook->args_count, &hook->args, &list->items[i].args);
-		oci_message_strings(&hook->env_count, &hook->env, &list->items[i].env);
+		/* What the runtime's would be in the guest: the process's, as with runc. */
+		oci_message_strings(&hook->env_count, &hook->env,
+				    list->items[i].inherits_env ? &config->process.env : &list->items[i].env);
 		hook->timeout = list->items[i].timeout;
 	}
 }

@@ -28,12 +28,14 @@ const char *oci_hook_name(enum oci_hook_kind kind)
 static int parse_one(const struct oci_json *at, struct oci_hook *out, struct err *err)
 {
 	int64_t timeout = 0;
+	int has_env = oci_json_strings(at, "env", &out->env, err);
 
-	if (oci_json_need_path(at, "path", &out->path, err) < 0 || oci_json_strings(at, "args", &out->args, err) < 0 ||
-	    oci_json_strings(at, "env", &out->env, err) < 0 ||
+	if (has_env < 0 || oci_json_need_path(at, "path", &out->path, err) < 0 ||
+	    oci_json_strings(at, "args", &out->args, err) < 0 ||
 	    oci_json_int(at, "timeout", 1, INT_MAX, &timeout, err) < 0)
 		return -1;
 	out->timeout = (unsigned)timeout;
+	out->inherits_env = has_env == 0;
 	return 0;
 }
 
@@ -80,7 +82,8 @@ struct json_object *oci_hook_list_to_json(const struct oci_hook_list *list)
 
 		json_object_object_add(item, "path", json_object_new_string(hook->path));
 		json_object_object_add(item, "args", strings_to_json(&hook->args));
-		json_object_object_add(item, "env", strings_to_json(&hook->env));
+		if (!hook->inherits_env)
+			json_object_object_add(item, "env", strings_to_json(&hook->env));
 		if (hook->timeout)
 			json_object_object_add(item, "timeout", json_object_new_int64(hook->timeout));
 		json_object_array_add(array, item);
@@ -97,6 +100,7 @@ void oci_hook_list_copy(struct oci_hook_list *out, const struct oci_hook_list *f
 		hook->path = oci_strdup(from->items[i].path);
 		oci_strings_copy(&hook->args, &from->items[i].args);
 		oci_strings_copy(&hook->env, &from->items[i].env);
+		hook->inherits_env = from->items[i].inherits_env;
 		hook->timeout = from->items[i].timeout;
 	}
 }

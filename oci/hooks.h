@@ -7,6 +7,7 @@
 
 #include "oci/strings.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct err;
@@ -26,7 +27,9 @@ enum oci_hook_kind {
 struct oci_hook {
 	char *path; /* absolute */
 	struct oci_strings args, env;
-	unsigned timeout; /* seconds; 0: none */
+	bool inherits_env; /* `env` is not there, which is not the same as empty: runc's hooks have the runtime's then
+			    */
+	unsigned timeout;  /* seconds; 0: none */
 };
 
 struct oci_hook_list {

@@ -2,7 +2,7 @@
 #include "runtime/checkpoint.h"
 
 #include "runtime/control_client.h"
-#include "runtime/pod.h"
+#include "runtime/last_words.h"
 
 #include "common/auto.h"
 #include "common/err.h"
@@ -176,7 +176,8 @@ static int check_kind(const struct container *container, const struct oci_config
 
 	if (oci_pod_find(&config->annotations, &pod, err) < 0)
 		return -1;
-	if (container->store->sandbox || pod.role == OCI_POD_SANDBOX || pod_has_members(container))
+	/* Also where it was so: then pausing it is for the guest's kernel. */
+	if (pod.role == OCI_POD_SANDBOX || last_words_exist(container->dirfd))
 		return err_set(
 			err, ENOTSUP,
 			"container %s is one of a pod's, which share a virtual machine: they cannot be checkpointed",

@@ -76,16 +76,16 @@ static int kill_proxy(const struct container *container, struct err *err)
 
 /*
  * Podman asks for the state next, and takes what still seems to run for something that cannot be killed: what went with
- * its pod's VM in this moment, whose proxy has yet to hear of it.
+ * its pod's VM in this moment, whose proxy has yet to hear of it. False: it does not, and the guest has lied.
  */
-static void await_proxy(const struct container *container)
+static bool proxy_ends(const struct container *container)
 {
 	struct pollfd end = { .fd = container_open_process(container->store->pid, container->store->pid_start),
 			      .events = POLLIN };
+	bool ends = end.fd < 0 || !container->store->is_created || poll(&end, 1, GONE_TIMEOUT_MS) != 0;
 
-	if (end.fd >= 0)
-		poll(&end, 1, GONE_TIMEOUT_MS);
 	close_fd(&end.fd);
+	return ends;
 }
 
 static int kill_running(const struct container *container, int number, bool all, struct err *err)
@@ -94,10 +94,9 @@ static int kill_running(const struct container *container, int number, bool all,
 		return 0;
 	/* The process went first, or the VM with it: engines know these words. */
 	if (err->code == ESRCH || err->code == ECONNREFUSED || err->code == ECONNRESET || err->code == ENOENT) {
-		await_proxy(container);
-		return err_set(err, ESRCH, "container not running: %s", container->id);
-	}
-	if (err->code != ETIMEDOUT || number != SIGKILL)
+		if (proxy_ends(container) || number != SIGKILL)
+			return err_set(err, ESRCH, "container not running: %s", container->id);
+	} else if (err->code != ETIMEDOUT || number != SIGKILL)
 		return -1;
 	if (container->store->sandbox)
 		return kill_proxy(container, err);

@@ -9,6 +9,7 @@
 #include "runtime/control_client.h"
 #include "runtime/create_cgroup.h"
 #include "runtime/host_cgroup.h"
+#include "runtime/last_words.h"
 #include "runtime/pod.h"
 #include "runtime/pod_memory.h"
 #include "runtime/vm_memory.h"
@@ -206,14 +207,23 @@ static int update_guest(const struct container *container, const struct oci_reso
 	return result;
 }
 
-static int update_host(const struct container *container, const struct oci_resources *resources, uint64_t beside,
-		       const struct oci_host_config *host, struct err *err)
+/* What the VM should have, if the limit changes, and by which it grows or shrinks. */
+struct machine_size {
+	uint64_t has, wants; /* in bytes; the same: it stays */
+	uint64_t beside;     /* the limit: see oci_vm_beside */
+};
+
+static int update_host(const struct container *container, const struct oci_resources *resources,
+		       const struct machine_size *size, const struct oci_host_config *host, struct err *err)
 {
 	struct oci_map files = { 0 };
 
 	if (!container->store->cgroup_path)
 		return 0;
-	int result = create_cgroup_files(resources, beside, host, &files, err);
+	int result = create_cgroup_files(resources, size->beside, host, &files, err);
+	/* In its cgroup is the VM of all. */
+	if (result == 0 && !container->store->sandbox && pod_has_members(container))
+		create_cgroup_keep_room(&files, size->wants > size->has ? size->wants : size->has);
 	if (result == 0)
 		result = host_cgroup_write(container->store->cgroup_path, &files, err);
 	oci_map_destroy(&files);
@@ -221,12 +231,6 @@ static int update_host(const struct container *container, const struct oci_resou
 }
 
 /* ---- the VM's memory ---- */
-
-/* What the VM should have, if the limit changes, and by which it grows or shrinks. */
-struct machine_size {
-	uint64_t has, wants; /* in bytes; the same: it stays */
-	uint64_t beside;     /* the limit: see oci_vm_beside */
-};
 
 static int find_beside(const struct container *container, const struct oci_resources *resources, uint64_t *out,
 		       struct err *err)
@@ -286,7 +290,7 @@ static int update_all(const struct container *container, const struct oci_resour
 	if (find_size(container, resources, host, &size, err) < 0)
 		return -1;
 	if (size.wants > size.has)
-		return update_host(container, resources, size.beside, host, err) < 0 ||
+		return update_host(container, resources, &size, host, err) < 0 ||
 				       vm_memory_set(container->dirfd, size.wants, true, err) < 0
 			       ? -1
 			       : update_guest(container, resources, err);
@@ -294,19 +298,19 @@ static int update_all(const struct container *container, const struct oci_resour
 		return -1;
 	if (size.wants < size.has && vm_memory_set(container->dirfd, size.wants, true, err) < 0)
 		return -1;
-	return update_host(container, resources, size.beside, host, err);
+	return update_host(container, resources, &size, host, err);
 }
 
 /*
- * A paused VM goes on for as long as this takes, since its guest has to do it; a member of a pod is frozen by that
- * guest, which answers anyway.
+ * A paused VM goes on for as long as this takes, since its guest has to do it; one container among several is frozen by
+ * that guest (cmd_pause.c), which answers anyway.
  */
 static int update_container(const struct container *container, const struct oci_resources *resources,
 			    const struct oci_host_config *host, struct err *err)
 {
 	struct err why = ERR_INIT;
 
-	if (!container->store->is_paused || container->store->sandbox)
+	if (!container->store->is_paused || last_words_exist(container->dirfd))
 		return update_all(container, resources, host, err);
 	if (control_call(container->dirfd, VMM_CONTROL_RESUME, NULL, err) < 0)
 		return -1;

@@ -12,8 +12,10 @@
 #include "oci/store.h"
 #include "oci/vm_size.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +70,18 @@ int create_cgroup_files(const struct oci_resources *resources, uint64_t beside, 
 	uint64_t reserve = oci_vm_reserve(host, (limit > 0 ? (uint64_t)limit : 0) + beside) + beside;
 
 	return oci_resources_host_files(resources, reserve + HOST_OVERHEAD_BYTES, files, err);
+}
+
+void create_cgroup_keep_room(struct oci_map *files, uint64_t vm_bytes)
+{
+	const char *limit = oci_map_get(files, "memory.max");
+	uint64_t least = vm_bytes + HOST_OVERHEAD_BYTES;
+	char text[24];
+
+	if (!limit || !isdigit((unsigned char)limit[0]) || strtoull(limit, NULL, 10) >= least)
+		return;
+	snprintf(text, sizeof text, "%" PRIu64, least);
+	oci_map_set(files, "memory.max", text);
 }
 
 /* An unprivileged user has a cgroup to work in only where one was delegated. */

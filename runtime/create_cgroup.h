@@ -34,4 +34,7 @@ int create_cgroup_limit_cpu(const struct oci_store *store, const struct oci_map 
 int create_cgroup_files(const struct oci_resources *resources, uint64_t beside, const struct oci_host_config *host,
 			struct oci_map *files, struct err *err);
 
+/* Raises the memory limit among them, if there is one that is lower, to what a VM of that size takes. */
+void create_cgroup_keep_room(struct oci_map *files, uint64_t vm_bytes);
+
 #endif

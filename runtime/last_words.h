@@ -23,7 +23,7 @@ int last_words_open_log(const struct oci_config *config);
 /* One line for that file; nothing if there is none. */
 void last_words_log(int fd, const char *why);
 
-/* Whether the directory's container is in a pod. */
+/* Whether the directory's container is, or was, one of several in its VM: of a pod, or joined by a neighbour. */
 bool last_words_exist(int dirfd);
 
 /* The file itself, for who cannot write to the directory any more; -1: in no pod. */

@@ -267,6 +267,11 @@ int pod_join(struct pod *pod, const struct container *member, const struct launc
 	int result = 0;
 	if (!statedir_is_current(sandbox->root, sandbox->id, sandbox->dirfd))
 		result = err_set(err, ESRCH, "the pod's sandbox %s was deleted meanwhile", sandbox->id);
+	struct oci_store *now = result == 0 ? pod_read_store(sandbox->root, sandbox->id) : NULL;
+	if (result == 0 && (!now || now->is_paused))
+		result = err_set(err, EBUSY, "container %s is paused: nothing can be started in its virtual machine",
+				 sandbox->id);
+	oci_store_destroy(now);
 	/* One that did not know what it would be has no last words yet, and will say none. */
 	if (result == 0 && !last_words_exist(sandbox->dirfd))
 		result = last_words_make(sandbox->dirfd, err);

@@ -2,6 +2,8 @@
 #include "runtime/pod_memory.h"
 
 #include "runtime/agent_client.h"
+#include "runtime/create_cgroup.h"
+#include "runtime/host_cgroup.h"
 #include "runtime/pod_shares.h"
 #include "runtime/statedir.h"
 #include "runtime/vm_memory.h"
@@ -18,6 +20,7 @@
 
 #include "agent.pb.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <pb_decode.h>
 #include <string.h>
@@ -85,25 +88,52 @@ int pod_memory_need(const struct pod_member *member, const struct oci_host_confi
 	return 0;
 }
 
+/* The VM is in the cgroup of the container that it was made for, whose limit may be of that one alone. */
+static int give_room(const struct pod_member *member, uint64_t vm_bytes, struct err *err)
+{
+	struct oci_store *store = pod_read_store(member->root, member->sandbox);
+	struct oci_map files = { 0 };
+	char limit[32];
+	int result = 0;
+
+	if (store && store->cgroup_path &&
+	    host_cgroup_read(store->cgroup_path, "memory.max", limit, sizeof limit) == 0 &&
+	    isdigit((unsigned char)limit[0])) {
+		limit[strcspn(limit, "\n")] = '\0';
+		oci_map_set(&files, "memory.max", limit);
+		create_cgroup_keep_room(&files, vm_bytes);
+		if (strcmp(oci_map_get(&files, "memory.max"), limit) != 0)
+			result = host_cgroup_write(store->cgroup_path, &files, err);
+	}
+	oci_map_destroy(&files);
+	oci_store_destroy(store);
+	return result;
+}
+
 static int join(const struct pod_member *member, const struct oci_host_config *host, struct err *err)
 {
 	struct vmm_growth growth;
 	uint64_t need;
 
-	if (vm_memory_get(member->dirfd, &growth, err) < 0 || pod_memory_need(member, host, &need, err) < 0)
+	/* Also one without a limit: it has what the VM has. */
+	if (vm_memory_get(member->dirfd, &growth, err) < 0 || give_room(member, growth.requested, err) < 0)
+		return -1;
+	if (!member->limit)
+		return 0;
+	if (pod_memory_need(member, host, &need, err) < 0)
 		return -1;
 	/* It cannot grow, and was made large enough for all that the engine told of. */
 	if (need <= growth.requested || growth.limit <= growth.begun)
 		return 0;
 	log_debug("the pod's machine grows to %" PRIu64 " MiB", need / MIB);
-	return vm_memory_set(member->dirfd, need, true, err);
+	return give_room(member, need, err) < 0 ? -1 : vm_memory_set(member->dirfd, need, true, err);
 }
 
 void pod_memory_join(const struct pod_member *member, const struct oci_host_config *host)
 {
 	struct err err = ERR_INIT;
 
-	if (member->limit && join(member, host, &err) < 0)
+	if (join(member, host, &err) < 0)
 		log_warn("container %s: the pod's virtual machine has not grown by its memory limit: %s", member->id,
 			 err.text);
 }

@@ -58,8 +58,7 @@ static void hook_child(const struct oci_hook *hook, const char *directory, int n
 	else if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0) {
 		signal_reset_all();
 		close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-		/* None given: that of the runtime, as with runc and crun. */
-		execve(hook->path, hook->args.count ? args : no_args, hook->env.count ? env : environ);
+		execve(hook->path, hook->args.count ? args : no_args, hook->inherits_env ? environ : env);
 		dprintf(2, "%s", strerror(errno));
 	}
 	_exit(127);

@@ -210,11 +210,11 @@ int template_each(int (*callback)(const struct template_entry *entry, void *arg)
 
 int template_remove_tree(int store_fd, const char *name)
 {
-	static const char *const files[] = { "key", "memory", "state", TEMPLATE_TOUCHED, "vsock.sock" };
-	auto_fd int fd = open_entry(store_fd, name);
+	int fd = open_entry(store_fd, name);
+	auto_dir DIR *directory = fd < 0 ? NULL : fdopendir(fd);
 
-	for (unsigned i = 0; fd >= 0 && i < sizeof files / sizeof *files; i++)
-		unlinkat(fd, files[i], 0);
+	for (struct dirent *at; directory && (at = readdir(directory));)
+		unlinkat(fd, at->d_name, 0); /* "." and ".." refuse */
 	return unlinkat(store_fd, name, AT_REMOVEDIR);
 }
 

@@ -102,7 +102,9 @@ int template_touched_note(int entry_fd, int memory_fd, pid_t monitor, struct err
 
 		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %x:%x %" SCNu64, &start, &end, &offset,
 			   &major_number, &minor_number, &inode) == 6 &&
-		    inode == memory.st_ino && makedev(major_number, minor_number) == memory.st_dev)
+		    inode == memory.st_ino && offset < (uint64_t)memory.st_size &&
+		    end - start <= (uint64_t)memory.st_size - offset &&
+		    makedev(major_number, minor_number) == memory.st_dev)
 			look_at(pagemap, start, end, offset, &list);
 	}
 	return write_list(entry_fd, &list, err);

@@ -369,6 +369,9 @@ static bool has_ended_last(struct vcpu *vcpu)
 	struct vcpus *all = vcpu->all;
 	bool is_last;
 
+	/* A kick that comes late finds nothing to do: vcpus_end unmaps it. */
+	this_run = NULL;
+	atomic_signal_fence(memory_order_seq_cst);
 	pthread_mutex_lock(&all->lock);
 	vcpu->is_out = true;
 	pthread_cond_broadcast(&all->changed);

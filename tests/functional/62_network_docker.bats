@@ -54,7 +54,7 @@ HOST_REFUSED="linux.namespaces: the host's network cannot be a virtual machine's
 
 @test "the network of another container: in its VM, with its loopback and its way out" {
 	DOCKER="one$$ two$$"
-	dk run -d --runtime bulkhead --name "one$$" busybox sh -c \
+	dk run -d --runtime bulkhead -m 128m --name "one$$" busybox sh -c \
 		'mkdir /www; echo by one >/www/index.html; exec httpd -f -p 127.0.0.1:80 -h /www'
 	run dk run --runtime bulkhead --name "two$$" --network "container:one$$" busybox sh -c \
 		'until wget -qO- http://127.0.0.1/index.html; do sleep 0.2; done; ip route; ps | grep -c "[h]ttpd"; ls /www'
@@ -62,9 +62,22 @@ HOST_REFUSED="linux.namespaces: the host's network cannot be a virtual machine's
 	assert_output 'default via '
 	assert_output $'\n0\n' # processes and files are its own
 	assert_output 'No such file or directory'
-	dk run -d --runtime bulkhead --name "three$$" --network "container:one$$" busybox sleep 1000
+	local before cgroup
+	cgroup=/sys/fs/cgroup$(cut -d: -f3 "/proc/$(pgrep -x bulkhead-vmm)/cgroup")
+	before=$(cat "$cgroup/memory.max")
+	dk run -d --runtime bulkhead -m 256m --name "three$$" --network "container:one$$" busybox sleep 1000
 	DOCKER+=" three$$"
 	assert_equal "$(pgrep -c -x bulkhead-vmm)" 1
+	# The host's limit of the one whose cgroup the VM is in is not that of both; and it stays so.
+	[ "$(cat "$cgroup/memory.max")" -gt $((before + (200 << 20))) ]
+	dk update -m 160m --memory-swap -1 "one$$"
+	[ "$(cat "$cgroup/memory.max")" -gt $((before + (200 << 20))) ]
+	# One is paused, and updated meanwhile: the other goes on, and so does the first afterwards.
+	dk pause "one$$"
+	dk update --pids-limit 40 "one$$"
+	dk exec "three$$" true
+	dk unpause "one$$"
+	dk exec "one$$" true
 	# When a member goes, the first one has lost nothing.
 	dk rm -f "three$$"
 	run dk exec "one$$" sh -c 'ping -c 1 -W 5 $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p")'

@@ -52,12 +52,14 @@ static void test_run_hooks_without_environment_have_ours(void **state)
 	struct err err = ERR_INIT;
 	char script[] = "[ $MARK = ours ]";
 	char *args[] = { sh, c, script };
-	struct oci_hook hook = { .path = sh, .args = { args, 3 } };
+	struct oci_hook hook = { .path = sh, .args = { args, 3 }, .inherits_env = true };
 	struct oci_hook_list list = { &hook, 1 };
 
 	(void)state;
 	setenv("MARK", "ours", 1);
 	assert_int_equal(run_hooks(OCI_HOOK_PRESTART, &list, "{}", "/", -1, &err), 0);
+	hook.inherits_env = false; /* an empty one is empty */
+	assert_int_equal(run_hooks(OCI_HOOK_PRESTART, &list, "{}", "/", -1, &err), -1);
 	unsetenv("MARK");
 }
 
