@@ -91,13 +91,24 @@ static bool may_do_without(const struct err *err)
 }
 
 /* In the same order, which counts. */
-static void split(const struct oci_map *files, struct oci_map *now, struct oci_map *later)
+static void pick_cpu_limit(const struct oci_map *files, struct oci_map *out)
 {
-	for (size_t i = 0; i < files->count; i++) {
-		const struct oci_pair *file = &files->items[i];
+	for (size_t i = 0; i < files->count; i++)
+		if (strncmp(files->items[i].key, "cpu.max", 7) == 0)
+			oci_map_add(out, files->items[i].key, files->items[i].value);
+}
 
-		oci_map_add(strncmp(file->key, "cpu.max", 7) == 0 ? later : now, file->key, file->value);
-	}
+/* Set already, so that one that no kernel takes is told of before anything is made; and lifted for now. */
+static int lift_cpu_limit(const char *path, const struct oci_map *limit, struct err *err)
+{
+	struct oci_map none = { 0 };
+
+	if (limit->count == 0)
+		return 0;
+	oci_map_set(&none, "cpu.max", "max");
+	int result = host_cgroup_write(path, &none, err);
+	oci_map_destroy(&none);
+	return result;
 }
 
 int create_cgroup_limit_cpu(const struct oci_store *store, const struct oci_map *later, struct err *err)
@@ -108,7 +119,7 @@ int create_cgroup_limit_cpu(const struct oci_store *store, const struct oci_map 
 int create_cgroup_make(const struct oci_config *config, const struct oci_host_config *host, struct oci_store *store,
 		       int *fd, struct oci_map *later, struct err *err)
 {
-	struct oci_map files = { 0 }, now = { 0 };
+	struct oci_map files = { 0 };
 
 	if (!store->cgroup_path)
 		return 0;
@@ -117,12 +128,11 @@ int create_cgroup_make(const struct oci_config *config, const struct oci_host_co
 		oci_map_destroy(&files);
 		return -1;
 	}
-	split(&files, &now, later);
-	*fd = host_cgroup_create(store->cgroup_path, &now, err);
+	pick_cpu_limit(&files, later);
+	*fd = host_cgroup_create(store->cgroup_path, &files, err);
 	oci_map_destroy(&files);
-	oci_map_destroy(&now);
 	if (*fd >= 0)
-		return 0;
+		return lift_cpu_limit(store->cgroup_path, later, err);
 	if (!may_do_without(err))
 		return -1;
 	log_debug("running without a host cgroup: %s", err->text);

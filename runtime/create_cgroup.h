@@ -20,8 +20,8 @@ int create_cgroup_choose(const struct globals *globals, const struct oci_config 
 			 struct err *err);
 
 /*
- * Makes it, if one was chosen; *fd is its cgroup.procs then. Its limit of CPU time (`cpu.max`) is not set but put into
- * `later`: it would hold the VM up before there is anything of the container's in it. oci_map_destroy(later).
+ * Makes it, if one was chosen; *fd is its cgroup.procs then. Its limit of CPU time (`cpu.max`) is lifted again and put
+ * into `later`: it would hold the VM up before there is anything of the container's in it. oci_map_destroy(later).
  */
 int create_cgroup_make(const struct oci_config *config, const struct oci_host_config *host, struct oci_store *store,
 		       int *fd, struct oci_map *later, struct err *err);
