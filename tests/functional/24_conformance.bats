@@ -170,7 +170,7 @@ cpu_max() { echo "$(cat "$CGROUP/cpu.max") / $(bh exec "$ID" cat /sys/fs/cgroup/
 	assert_output $'lo\n127.0.0.1/8\nLOOPBACK,UP'
 	assert_equal "${#lines[@]}" 3
 	# Whoever sits there is told.
-	run script -qec "$BULKHEAD run --bundle $BUNDLE $ID" /dev/null
+	run timeout 60 script -qec "$BULKHEAD run --bundle $BUNDLE $ID" /dev/null </dev/null
 	assert_output "warning: the host's network cannot be a virtual machine's: the container has the loopback alone"
 	config '.linux.sysctl = {"net.ipv4.ip_forward": "1"}'
 	run_container
