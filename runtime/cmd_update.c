@@ -211,6 +211,7 @@ static int update_guest(const struct container *container, const struct oci_reso
 struct machine_size {
 	uint64_t has, wants; /* in bytes; the same: it stays */
 	uint64_t beside;     /* the limit: see oci_vm_beside */
+	bool leads;          /* others are in its VM, which is in its cgroup */
 };
 
 static int update_host(const struct container *container, const struct oci_resources *resources,
@@ -221,8 +222,7 @@ static int update_host(const struct container *container, const struct oci_resou
 	if (!container->store->cgroup_path)
 		return 0;
 	int result = create_cgroup_files(resources, size->beside, host, &files, err);
-	/* In its cgroup is the VM of all. */
-	if (result == 0 && !container->store->sandbox && pod_has_members(container))
+	if (result == 0 && size->leads)
 		create_cgroup_keep_room(&files, size->wants > size->has ? size->wants : size->has);
 	if (result == 0)
 		result = host_cgroup_write(container->store->cgroup_path, &files, err);
@@ -259,9 +259,10 @@ static int find_size(const struct container *container, const struct oci_resourc
 	limit += out->beside;
 	if (growth.limit <= growth.begun)
 		return 0;
+	out->leads = !container->store->sandbox && pod_has_members(container);
 	out->has = growth.requested;
 	out->wants = (uint64_t)oci_vm_memory_for(host, limit) << 20;
-	if (container->store->sandbox || pod_has_members(container)) {
+	if (container->store->sandbox || out->leads) {
 		const char *sandbox = container->store->sandbox;
 		const struct pod_member member = { .root = container->root,
 						   .sandbox = sandbox ? sandbox : container->id,

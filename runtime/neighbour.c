@@ -19,9 +19,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct search {
-	const char *root;
+	const char *root, *sandbox;
 	pid_t pid;
 	char *found;
 };
@@ -31,23 +32,29 @@ static int compare(const char *id, void *arg)
 	struct search *search = arg;
 	struct oci_store *store = pod_read_store(search->root, id);
 
-	if (store && store->pid == search->pid && oci_pid_start(store->pid) == store->pid_start)
+	if (store && store->pid == search->pid && oci_pid_start(store->pid) == store->pid_start &&
+	    (!search->sandbox || (store->sandbox && strcmp(store->sandbox, search->sandbox) == 0)))
 		search->found = oci_strdup(id);
 	oci_store_destroy(store);
 	return search->found ? 1 : 0;
 }
 
+char *neighbour_of_pid(const char *root, pid_t pid, const char *sandbox)
+{
+	struct search search = { .root = root, .sandbox = sandbox, .pid = pid };
+	struct err ignored = ERR_INIT;
+
+	statedir_each(root, compare, &search, &ignored);
+	return search.found;
+}
+
 char *neighbour_of_path(const char *root, const char *path)
 {
-	struct search search = { .root = root };
-	struct err ignored = ERR_INIT;
 	int pid, end = 0;
 
 	if (sscanf(path, "/proc/%d/ns/%n", &pid, &end) != 1 || end == 0)
 		return NULL;
-	search.pid = pid;
-	statedir_each(root, compare, &search, &ignored);
-	return search.found;
+	return neighbour_of_pid(root, pid, NULL);
 }
 
 static int copy_mappings(const struct globals *globals, const char *id, struct oci_config *config, struct err *err)

@@ -7,10 +7,14 @@
 #define BULKHEAD_RUNTIME_NEIGHBOUR_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct err;
 struct globals;
 struct oci_config;
+
+/* The id of the container below `root` whose proxy is `pid`, to be freed; with `sandbox`, only if it is in that VM. */
+char *neighbour_of_pid(const char *root, pid_t pid, const char *sandbox);
 
 /* The id of the container below `root` whose proxy that is, to be freed. NULL: of none that is alive. */
 char *neighbour_of_path(const char *root, const char *path);

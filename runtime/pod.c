@@ -142,35 +142,13 @@ void pod_close(struct pod *pod)
 
 /* ---- its namespaces ---- */
 
-struct search {
-	const char *root, *sandbox;
-	pid_t pid;
-	char *found;
-};
-
-static int compare_pid(const char *id, void *arg)
-{
-	struct search *search = arg;
-	struct oci_store *store = pod_read_store(search->root, id);
-
-	if (store && store->sandbox && strcmp(store->sandbox, search->sandbox) == 0 && store->pid == search->pid &&
-	    oci_pid_start(store->pid) == store->pid_start)
-		search->found = oci_strdup(id);
-	oci_store_destroy(store);
-	return search->found ? 1 : 0;
-}
-
 /* Whose proxy is that? Another member's, when an ephemeral container joins the processes of its target. */
 static const char *find_by_pid(struct pod *pod, pid_t pid)
 {
-	struct search search = { .root = pod->sandbox.root, .sandbox = pod->sandbox.id, .pid = pid };
-	struct err ignored = ERR_INIT;
-
 	if (pid == pod->sandbox.store->pid)
 		return pod->sandbox.id;
-	statedir_each(search.root, compare_pid, &search, &ignored);
 	free(pod->found);
-	pod->found = search.found;
+	pod->found = neighbour_of_pid(pod->sandbox.root, pid, pod->sandbox.id);
 	return pod->found;
 }
 
