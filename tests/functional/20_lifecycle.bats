@@ -235,13 +235,13 @@ monitors_memory() {
 	cgroup=/sys/fs/cgroup$(cut -d: -f3 "/proc/$(cat "$WORK/pid")/cgroup")
 	before=$(guest_memory)
 	[ "$before" -lt 192 ]
-	bh update --memory 400m "$ID"
+	bh update --memory 300m "$ID"
 	grown=$(guest_memory)
-	[ "$grown" -gt 400 ]
-	[ "$(cat "$cgroup/memory.max")" -gt 419430400 ]
-	bh exec "$ID" /testinit burnmem 320 0
+	[ "$grown" -gt 300 ]
+	[ "$(cat "$cgroup/memory.max")" -gt 314572800 ]
+	bh exec "$ID" /testinit burnmem 220 0
 	used=$(monitors_memory "$cgroup")
-	[ "$used" -gt 320 ]
+	[ "$used" -gt 220 ]
 	run bh update --memory 64m "$ID"
 	assert_status 0
 	assert_equal "$(guest_memory)" "$before"

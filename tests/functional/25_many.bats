@@ -61,7 +61,7 @@ runs() {
 	local i try
 	for i in $(seq 20); do
 		mkdir "$WORK/b$i"
-		script "echo container $i; while [ ! -e /go/go ]; do sleep 0.5; done; exit $i"
+		script "echo container $i; while [ ! -e /go/go ]; do sleep 2; done; exit $i"
 		config --arg d "$WORK/go" '.mounts |= map(select(.destination != "/go"))
 			+ [{"destination": "/go", "type": "bind", "source": $d, "options": ["bind", "ro"]}]
 			| .annotations["io.bulkhead.memory-mib"] = "128"'

@@ -107,7 +107,7 @@ log_of() { cat "$STATE_ROOT/$1/log"; }
 		set -- $(cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id /etc/machine-id) \
 			$(od -An -N8 -tx8 /dev/urandom)
 		echo $(hostname) $*
-		sleep 0.5
+		sleep 3
 	done'
 	start
 	wait_lines "$WORK/out" 2
@@ -115,7 +115,7 @@ log_of() { cat "$STATE_ROOT/$1/log"; }
 	for i in $(seq 16); do ids+=("fork-$i"); done
 	RUN_TIMEOUT=600 bh fork "$ID" "${ids[@]}" >"$WORK/forks" 2>"$WORK/err" </dev/null 3>&- || { cat "$WORK/err"; false; }
 	# Of each the last line: the first may have been begun before it was one.
-	for i in $(seq 60); do
+	for i in $(seq 120); do
 		last=$(cat "$WORK/out" "$WORK/forks" | awk 'NF == 5 { line[$1] = $0 } END { for (name in line) print line[name] }')
 		[ "$(wc -l <<<"$last")" -lt 17 ] || [ "$(awk '{ print $4 }' <<<"$last" | sort -u | wc -l)" -lt 17 ] || break
 		read -rt 0.5 <> <(:) || true
@@ -125,7 +125,7 @@ log_of() { cat "$STATE_ROOT/$1/log"; }
 		assert_equal "$(awk -v n=$column '{ print $n }' <<<"$last" | sort -u | wc -l)" 17
 	done
 	# No random number was drawn twice, in any of them: but a fork's first line may have been begun when it was none yet.
-	for i in $(seq 60); do
+	for i in $(seq 120); do
 		awk 'NF == 5 && $1 != "first" && seen[$1]++' "$WORK/forks" >"$WORK/own"
 		[ "$(cut -d" " -f1 "$WORK/own" | sort -u | wc -l)" -lt 16 ] || break
 		read -rt 0.5 <> <(:) || true

@@ -35,7 +35,7 @@ teardown() {
 pm() { timeout 240 podman --runtime "$(command -v "$BULKHEAD")" "$@"; }
 
 # A number a moment, in memory only, and where it stands in a file.
-COUNT='i=0; while :; do i=$((i + 1)); echo $i; echo $i >/tmp/new && mv /tmp/new /tmp/at; sleep 0.2; done'
+COUNT='i=0; while :; do i=$((i + 1)); echo $i; echo $i >/tmp/new && mv /tmp/new /tmp/at; sleep 0.5; done'
 count_of() { pm exec "$1" cat /tmp/at; }
 wait_for_count() { # NAME LEAST
 	local try
