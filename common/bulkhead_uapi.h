@@ -66,6 +66,12 @@ struct bulkhead_identity {
 #define BULKHEAD_IOC_IDENTITY _IOR('B', 6, struct bulkhead_identity)
 
 /*
+ * Before the guest is saved as a template: what is free now is not reported to the balloon device. A copy has been
+ * given nothing for it.
+ */
+#define BULKHEAD_IOC_MARK_FREE _IO('B', 7)
+
+/*
  * /dev/bulkhead-generation, which every container with a /dev of its own has (mode 0444): for programs that have to
  * know when they are copies. It becomes readable (poll, select, epoll) when the guest has become another one; read(2)
  * then gives the new generation, 8 bytes, and waits otherwise, or gives EAGAIN. What was there at open counts as seen.

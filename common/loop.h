@@ -22,7 +22,8 @@ typedef void loop_callback(void *arg, uint32_t events);
 struct loop *loop_create(struct err *err);
 void loop_destroy(struct loop *loop); /* frees the remaining watches; NULL is fine */
 
-/* Watches `fd` for `events` (EPOLLIN, EPOLLOUT, or 0 for errors and hang-up only). NULL with errno set on failure. */
+/* Watches `fd` for `events` (EPOLLIN, EPOLLOUT, with EPOLLET, or 0 for errors and hang-up only). NULL with errno set on
+ * failure. */
 struct loop_watch *loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_callback *callback, void *arg);
 
 /* Changes what is waited for. No call to the kernel when nothing changes. Returns 0 or -1 with errno. */

@@ -59,6 +59,9 @@ int template_prepare(struct agent *agent, struct err *err)
 		return -1;
 	if (boot_finish(agent, 0, err) < 0 || warm_device_filter(agent, err) < 0)
 		return -1;
+	/* Last: what follows uses little more. */
+	if (ioctl(agent->sandbox_fd, BULKHEAD_IOC_MARK_FREE) < 0)
+		return err_set_errno(err, "marking free memory");
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 #include "handover.h"
 #include "hotplug.h"
 #include "identity.h"
+#include "reported.h"
 #include "sandbox.h"
 #include "sandbox_regs.h"
 
@@ -110,6 +111,9 @@ static long chardev_ioctl(struct file *file, unsigned int command, unsigned long
 		return do_device(command, user);
 	case BULKHEAD_IOC_IDENTITY:
 		return do_identity((void __user *)arg);
+	case BULKHEAD_IOC_MARK_FREE:
+		reported_mark_free();
+		return 0;
 	default:
 		return -ENOTTY;
 	}

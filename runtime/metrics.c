@@ -49,10 +49,16 @@ static const char *device_name(uint32_t id)
 	switch (id) {
 	case VIRTIO_ID_NET:
 		return "net";
+	case VIRTIO_ID_BLOCK:
+		return "blk";
 	case VIRTIO_ID_RNG:
 		return "rng";
+	case VIRTIO_ID_BALLOON:
+		return "balloon";
 	case VIRTIO_ID_VSOCK:
 		return "vsock";
+	case VIRTIO_ID_MEM:
+		return "mem";
 	case VIRTIO_ID_FS:
 		return "fs";
 	default:

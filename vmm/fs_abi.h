@@ -74,6 +74,7 @@ enum {
 	FS_ARGS_MAX =
 		FS_XATTR_VALUE_MAX + 4096, /* arguments copied out of the guest; data of WRITE is not among them */
 	FS_REPLY_MAX = 65536,              /* put together by us; data of READ is not */
+	FS_ENTRIES_MAX = 32768,            /* what is asked of the host when a directory is listed, as libc does */
 };
 
 #define FS_ROOT_ID ((uint64_t)FUSE_ROOT_ID)

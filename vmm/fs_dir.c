@@ -2,8 +2,10 @@
 /*
  * fs_dir.c - reading directories.
  *
- * Nothing is kept between two requests but the descriptor's position: what the host listed and the reply had no room
- * for is listed again. Offsets are the host file system's own, so a program may seek in a directory as on the host.
+ * Offsets are the host file system's own, so a program may seek in a directory as on the host. A reply has room for
+ * some twenty entries; what the host listed beyond them is kept by the thread for the request that goes on there, since
+ * most file systems begin anew with each seek: ext4 reads and sorts the whole block again. If another thread gets that
+ * request, or another one comes in between, the host lists again.
  */
 #include "vmm/fs_request.h"
 
@@ -22,8 +24,6 @@ struct host_dirent {
 	uint8_t type;
 	char name[];
 };
-
-enum { HOST_LIST_MIN = 1024 };
 
 /* A reply under construction, in the worker's scratch memory. */
 struct listing {
@@ -98,36 +98,54 @@ static void list_shares(struct listing *list, const struct fs_node *root, uint64
 	}
 }
 
-/* One getdents64 at `from`, put into the reply as far as it goes. Under the handle's lock. */
-static int list_host(struct listing *list, struct fs_handle *handle, int64_t from)
+static const struct host_dirent *entry_at(const struct fs_entries_ahead *ahead, size_t at)
 {
-	uint8_t *raw = list->request->worker->listing;
-	/* About what the reply has room for: its entries are larger than the host's by a little, or by a lot. */
-	size_t ask = list->plus ? list->size / 5 : list->size - list->size / 8;
+	/* The kernel aligns each entry to 8 bytes, and the buffer is aligned. */
+	return (const void *)(ahead->data + at);
+}
 
-	if (ask < HOST_LIST_MIN)
-		ask = HOST_LIST_MIN;
+/* One getdents64 at `from`. Under the handle's lock. */
+static int list_ahead(struct fs_entries_ahead *ahead, struct fs_handle *handle, uint64_t id, int64_t from)
+{
+	ahead->handle = 0;
 	if (from != handle->position) {
 		if (lseek(handle->fd, from, SEEK_SET) < 0)
 			return errno;
 		handle->position = from;
 	}
 
-	long got = syscall(SYS_getdents64, handle->fd, raw, ask);
+	long got = syscall(SYS_getdents64, handle->fd, ahead->data, (size_t)FS_ENTRIES_MAX);
 
 	if (got < 0)
 		return errno;
+	for (size_t at = 0; at < (size_t)got; at += entry_at(ahead, at)->length)
+		handle->position = entry_at(ahead, at)->off;
+	ahead->handle = id;
+	ahead->offset = from;
+	ahead->at = 0;
+	ahead->end = (size_t)got;
+	return 0;
+}
 
-	bool fits = true;
+/* As many of the host's entries from `from` on as there is room for. Under the handle's lock. */
+static int list_host(struct listing *list, struct fs_handle *handle, uint64_t id, int64_t from)
+{
+	struct fs_entries_ahead *ahead = &list->request->worker->ahead;
 
-	for (long at = 0; at < got;) {
-		/* The kernel aligns each entry to 8 bytes, and the buffer is aligned. */
-		const struct host_dirent *entry = (const void *)(raw + at);
+	if (ahead->handle != id || ahead->offset != from || ahead->at == ahead->end) {
+		int error = list_ahead(ahead, handle, id, from);
 
-		fits = fits && list_add(list, handle->node, entry->name, entry->ino ^ handle->node->salt, entry->off,
-					entry->type);
-		handle->position = entry->off;
-		at += entry->length;
+		if (error)
+			return error;
+	}
+	while (ahead->at < ahead->end) {
+		const struct host_dirent *entry = entry_at(ahead, ahead->at);
+
+		if (!list_add(list, handle->node, entry->name, entry->ino ^ handle->node->salt, entry->off,
+			      entry->type))
+			break;
+		ahead->offset = entry->off;
+		ahead->at += entry->length;
 	}
 	return 0;
 }
@@ -153,7 +171,7 @@ static int read_directory(struct fs_request *request, bool plus)
 	else if (list.size < entry_size(&list, FS_NAME_MAX))
 		error = EINVAL; /* an entry that never fits would look like the end */
 	else
-		error = list_host(&list, handle, (int64_t)in->offset);
+		error = list_host(&list, handle, in->fh, (int64_t)in->offset);
 	pthread_mutex_unlock(&handle->reading);
 	fs_handles_put(&request->server->handles, handle);
 	return error ? error : fs_reply(request, request->worker->scratch, list.used);

@@ -393,11 +393,12 @@ int fs_worker_init(struct fs_worker *worker, struct fs_server *server, struct er
 {
 	*worker = (struct fs_worker){ .server = server };
 	/* One piece: pages that are never used cost nothing. The arguments come last, for their odd byte. */
-	worker->scratch = malloc(2 * FS_REPLY_MAX + FS_ARGS_MAX + 1);
+	worker->scratch = malloc(2 * FS_REPLY_MAX + FS_ENTRIES_MAX + FS_ARGS_MAX + 1);
 	if (!worker->scratch)
 		return err_set(err, ENOMEM, "virtio-fs: out of memory for a file thread");
 	worker->listing = worker->scratch + FS_REPLY_MAX;
-	worker->args = worker->listing + FS_REPLY_MAX;
+	worker->ahead.data = worker->listing + FS_REPLY_MAX;
+	worker->args = worker->ahead.data + FS_ENTRIES_MAX;
 	return fs_creds_init(&worker->creds, server->proc_fd, err);
 }
 

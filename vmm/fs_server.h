@@ -90,6 +90,14 @@ void fs_server_set_window(struct fs_server *server, struct fs_window *window);
 /* Forgets nodes and handles: the guest's driver went away. Shares stay. */
 void fs_server_reset(struct fs_server *server);
 
+/* What the host listed of a directory and no reply had room for yet: entries as getdents64(2) gives them. */
+struct fs_entries_ahead {
+	uint8_t *data; /* FS_ENTRIES_MAX bytes */
+	size_t at, end;
+	uint64_t handle; /* of the directory: its id, which no other handle ever has; 0: nothing was listed yet */
+	int64_t offset;  /* in the directory, of the entry at `at` */
+};
+
 struct fs_worker {
 	struct fs_server *server;
 	struct fs_creds creds;
@@ -98,6 +106,7 @@ struct fs_worker {
 	uint8_t *args;    /* FS_ARGS_MAX bytes and a final 0 */
 	uint8_t *scratch; /* FS_REPLY_MAX bytes, for replies put together here and what they are made of */
 	uint8_t *listing; /* FS_REPLY_MAX bytes, for what the host answers */
+	struct fs_entries_ahead ahead;
 };
 
 /* Both in the thread that uses it: its working directory and umask become its own and change. */

@@ -805,6 +805,24 @@ static int build(struct machine *machine, const struct machine_config *config, s
 	return 0;
 }
 
+/*
+ * What the kernel's parameters have to say of the size of memory; those that the caller gives come later, and count.
+ *
+ * Linux makes its hash tables of names and inodes for a machine whose memory is full of them, and clears them; each
+ * page of them that a container comes upon, nearly one for each file, is one that its VM has to have copied. An eighth
+ * is enough for as many files as the memory has room for, with eight to a chain.
+ *
+ * A kernel with memory above 4 GiB sets 64 MiB of low memory aside to bounce data in. Our devices take any address.
+ */
+static int write_cmdline(char *out, size_t size, const struct machine_config *config)
+{
+	uint64_t memory = (uint64_t)config->memory_mib << 20;
+
+	return snprintf(out, size, "dhash_entries=%llu ihash_entries=%llu %s%s", (unsigned long long)(memory >> 16),
+			(unsigned long long)(memory >> 17), config->cmdline,
+			memory > GUEST_HOLE_START ? " iommu=off" : "");
+}
+
 struct machine *machine_create(const struct machine_config *config, struct err *err)
 {
 	struct machine *machine = calloc(1, sizeof *machine);
@@ -821,10 +839,7 @@ struct machine *machine_create(const struct machine_config *config, struct err *
 	pthread_mutex_init(&machine->end_lock, NULL);
 	serial_init(&machine->serial);
 	sandbox_init(&machine->sandbox, &machine->memory);
-	/* A kernel with memory above 4 GiB sets 64 MiB of low memory aside to bounce data in. Our devices take any
-	 * address. */
-	length = snprintf(machine->cmdline, sizeof machine->cmdline, "%s%s", config->cmdline,
-			  (uint64_t)config->memory_mib << 20 > GUEST_HOLE_START ? " iommu=off" : "");
+	length = write_cmdline(machine->cmdline, sizeof machine->cmdline, config);
 	if (length > BOOT_CMDLINE_MAX)
 		err_set(err, E2BIG, "the kernel command line is longer than %d bytes", BOOT_CMDLINE_MAX);
 	else if (!build(machine, config, err)) {

@@ -59,6 +59,18 @@ teardown() {
 	assert_equal "${lines[*]}" '1 2 1 one zero'
 }
 
+@test "a clone says nothing of memory that it never had" {
+	local reported
+	script 'sleep 60'
+	bh run --detach --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1 3>&-
+	sleep 6 # the kernel reports two seconds after there is something to report, and then every two
+	reported=$(bh metrics "$ID" | sed -n 's/^bulkhead_device_requests_total{.*balloon.*} //p')
+	echo "reports: $reported"
+	# All of its memory would take five, of 32 blocks of 4 MiB.
+	[ "$reported" -le 1 ]
+	bh delete --force "$ID"
+}
+
 @test "memory that a container frees goes back to the host" {
 	# In the guest's page cache and its processes: 80 MB, then nothing of it.
 	script 'head -c 80000000 /dev/zero | tail -c 80000000 | wc -c; echo freed; sleep 60'

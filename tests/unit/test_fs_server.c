@@ -969,6 +969,29 @@ static void readdir_any_offset_gives_the_rest(void **state)
 	}
 }
 
+/* What one thread has listed ahead is of one directory, and is not mistaken for another's, nor for another place. */
+static void readdir_of_two_at_a_time(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 60; i++)
+		client_put_file(client_path(&c, "f%u", i), "");
+	uint64_t fh[2] = { open_directory(c.top), open_directory(c.top) }, offset[2] = { 0 }, sum[2] = { 0 }, nodes = 0;
+	unsigned total[2] = { 0 }, got[2], rounds = 0;
+
+	do {
+		for (unsigned i = 0; i < 2; i++) {
+			got[i] = read_some(c.top, fh[i], &offset[i], i ? 1000 : 700, true, &sum[i], &nodes);
+			total[i] += got[i];
+		}
+		/* One of the two begins once more, in the middle. */
+		if (++rounds == 3)
+			total[1] = 0, offset[1] = 0, sum[1] = 0;
+	} while (got[0] || got[1]);
+	assert_int_equal(total[0], 62);
+	assert_int_equal(total[1], 62);
+	assert_int_equal(sum[0], sum[1]);
+}
+
 static void readdir_too_little_room_is_an_error_not_the_end(void **state)
 {
 	struct fuse_read_in in = { .fh = open_directory(c.top), .size = 64 };
@@ -1290,6 +1313,7 @@ int main(void)
 		TEST(setuid_bits_go_when_the_guest_says),
 		TEST(readdir_finds_each_entry_once),
 		TEST(readdir_any_offset_gives_the_rest),
+		TEST(readdir_of_two_at_a_time),
 		TEST(readdir_too_little_room_is_an_error_not_the_end),
 		TEST(readdir_of_the_root_lists_shares),
 		TEST(share_of_a_file_is_that_file),
