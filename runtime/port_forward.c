@@ -148,7 +148,7 @@ static void connection_came(void *arg, uint32_t events)
 	close(socket);
 }
 
-struct port_forward *port_forward_create(struct loop *loop, int state_fd, struct err *err)
+struct port_forward *port_forward_create(struct loop *loop, int state_fd, bool every_address, struct err *err)
 {
 	struct port_forward *forward = calloc(1, sizeof *forward);
 
@@ -160,7 +160,7 @@ struct port_forward *port_forward_create(struct loop *loop, int state_fd, struct
 	forward->state_fd = state_fd;
 	for (size_t i = 0; i < PORT_FORWARDS_MAX; i++)
 		forward->links[i].socket = -1;
-	if (port_steer_open(&forward->steer, err) < 0) {
+	if (port_steer_open(&forward->steer, every_address, err) < 0) {
 		free(forward);
 		return NULL;
 	}

@@ -25,7 +25,7 @@ static int bpf(int command, union bpf_attr *attr)
 
 /*
  * An IPv6 socket takes IPv4 too, if it is bound to no address; a host without IPv6 has only the other kind. What comes
- * to it by another address than the loopback's is turned away when it is accepted.
+ * to it by an address that is not meant is turned away when it is accepted.
  */
 static int open_listener(struct err *err)
 {
@@ -71,8 +71,9 @@ static int make_map(int listen_fd, struct err *err)
 #define IF_NOT(number, skip) INSN(BPF_JMP32 | BPF_JNE | BPF_K, 2, 0, (skip), (int32_t)(number))
 #define LOAD(name) INSN(BPF_LDX | BPF_MEM | BPF_W, 2, 6, FIELD(name), 0)
 
-static int load_program(int map_fd, struct err *err)
+static int load_program(int map_fd, bool every_address, struct err *err)
 {
+	const int32_t mask = every_address ? 0 : 0xff, network = every_address ? 0 : IN_LOOPBACKNET;
 	const struct bpf_insn program[] = {
 		/* 0 */ INSN(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0), /* r6: the question */
 		/* 1 */ LOAD(protocol),
@@ -80,8 +81,8 @@ static int load_program(int map_fd, struct err *err)
 		/* 3 */ LOAD(family),
 		/* 4 */ IF_NOT(AF_INET, 4),
 		/* 5 */ LOAD(local_ip4), /* in network order, as it lies in memory */
-		/* 6 */ INSN(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xff),
-		/* 7 */ IF_NOT(127, 24),
+		/* 6 */ INSN(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, mask),
+		/* 7 */ IF_NOT(network, 24),
 		/* 8 */ INSN(BPF_JMP | BPF_JA, 0, 0, 9, 0),
 		/* 9 */ IF_NOT(AF_INET6, 22),
 		/* 10 */ INSN(BPF_LDX | BPF_MEM | BPF_W, 2, 6, FIELD(local_ip6[0]), 0),
@@ -137,12 +138,12 @@ static int attach(int program_fd, struct err *err)
 	return fd >= 0 ? fd : err_set_errno(err, "cannot attach the BPF program for ports");
 }
 
-int port_steer_open(struct port_steer *steer, struct err *err)
+int port_steer_open(struct port_steer *steer, bool every_address, struct err *err)
 {
-	*steer = (struct port_steer){ .listen_fd = -1, .link_fd = -1 };
+	*steer = (struct port_steer){ .listen_fd = -1, .link_fd = -1, .every_address = every_address };
 	auto_fd int listen_fd = open_listener(err);
 	auto_fd int map_fd = listen_fd < 0 ? -1 : make_map(listen_fd, err);
-	auto_fd int program_fd = map_fd < 0 ? -1 : load_program(map_fd, err);
+	auto_fd int program_fd = map_fd < 0 ? -1 : load_program(map_fd, every_address, err);
 
 	steer->link_fd = program_fd < 0 ? -1 : attach(program_fd, err);
 	if (steer->link_fd < 0)
@@ -167,7 +168,8 @@ int port_steer_accept(const struct port_steer *steer, unsigned *port)
 	socklen_t length = sizeof address;
 	auto_fd int fd = accept4(steer->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &length) < 0 || !is_loopback(&address))
+	if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
+	    (!steer->every_address && !is_loopback(&address)))
 		return -1;
 	/* At one place in both kinds of address. */
 	*port = ntohs(((const struct sockaddr_in *)&address)->sin_port);

@@ -22,6 +22,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* An empty file system in memory, mounted nowhere. Its inodes are counted, so that nobody can fill it. */
+static int make_empty(const char *inodes, unsigned attributes, struct err *err)
+{
+	auto_fd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	int fd = -1;
+
+	if (fs >= 0 && !fsconfig(fs, FSCONFIG_SET_STRING, "size", "4k", 0) &&
+	    !fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) &&
+	    !fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0555", 0) && !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		fd = fsmount(fs, FSMOUNT_CLOEXEC,
+			     attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	return fd >= 0 ? fd : err_set_errno(err, "cannot make an empty file system for the proxy");
+}
+
 /* ---- bulkhead's side ---- */
 
 static int send_mount(int socket, int mount_fd, const char *path)
@@ -62,6 +76,70 @@ static const struct oci_share *find_share(const struct oci_shares *shares, const
 	return NULL;
 }
 
+static bool is_in_memory(const agent_Mount *mount)
+{
+	return !mount->share && mount->type && (strcmp(mount->type, "tmpfs") == 0 || strcmp(mount->type, "ramfs") == 0);
+}
+
+/* What follows `above` in `path`, both as the configuration spells them; NULL if that is not below. */
+static const char *part_below(const char *above, const char *path)
+{
+	size_t length = strlen(above);
+
+	while (length > 1 && above[length - 1] == '/')
+		length--;
+	if (strncmp(path, above, length) != 0 || path[length] != '/')
+		return NULL;
+	path += length;
+	path += strspn(path, "/");
+	return *path ? path : NULL;
+}
+
+/* In a file system that nobody else has yet; so `..` leads nowhere, and there are no links. */
+static int make_place(int root, const char *path, bool is_file)
+{
+	char part[PATH_MAX];
+	size_t length = strlen(path);
+
+	if (length >= sizeof part) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	for (size_t i = 0; i <= length; i++) {
+		part[i] = '\0';
+		if (i && (path[i] == '/' || (!path[i] && !is_file)) && mkdirat(root, part, 0555) < 0 && errno != EEXIST)
+			return -1;
+		part[i] = path[i];
+	}
+	if (!is_file)
+		return 0;
+	auto_fd int fd = openat(root, path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444);
+	return fd < 0 ? -1 : 0;
+}
+
+/* Read-only and empty, with places for what is mounted in it. */
+static int pack_cover(int socket, const agent_Container *container, size_t which, struct err *err)
+{
+	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
+	const char *destination = container->mounts[which].destination;
+	auto_fd int fd = make_empty("1024", 0, err);
+
+	if (fd < 0)
+		return -1;
+	for (size_t i = which + 1; i < container->mounts_count; i++) {
+		const agent_Mount *mount = &container->mounts[i];
+		const char *below =
+			mount->share || is_in_memory(mount) ? part_below(destination, mount->destination) : NULL;
+
+		if (below && make_place(fd, below, mount->source_is_file) < 0)
+			log_debug("not in the proxy's mount namespace: %s: %s", mount->destination, strerror(errno));
+	}
+	if (mount_setattr(fd, "", AT_EMPTY_PATH, &read_only, sizeof read_only) < 0 ||
+	    send_mount(socket, fd, destination) < 0)
+		return err_set_errno(err, "%s", destination);
+	return 0;
+}
+
 int proxy_root_pack(const struct oci_shares *shares, const agent_Container *container, struct err *err)
 {
 	int pair[2];
@@ -77,7 +155,11 @@ int proxy_root_pack(const struct oci_shares *shares, const agent_Container *cont
 		const struct oci_share *share = mount->share ? find_share(shares, mount->source) : NULL;
 		struct err why = ERR_INIT;
 
-		if (share && share->path && pack_share(ours, share, mount->destination, &why) < 0)
+		if (share && share->path)
+			(void)pack_share(ours, share, mount->destination, &why);
+		else if (is_in_memory(mount))
+			(void)pack_cover(ours, container, i, &why);
+		if (why.code)
 			log_debug("not in the proxy's mount namespace: %s", why.text);
 	}
 	return take_fd(&theirs);
@@ -151,24 +233,11 @@ int proxy_root_detach(int dirfd, const char *name, bool read_only, struct err *e
 	return take_fd(&fd);
 }
 
-static int make_empty(struct err *err)
-{
-	auto_fd int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
-	int fd = -1;
-
-	if (fs >= 0 && !fsconfig(fs, FSCONFIG_SET_STRING, "size", "4k", 0) &&
-	    !fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0) &&
-	    !fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0555", 0) && !fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		fd = fsmount(fs, FSMOUNT_CLOEXEC,
-			     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	return fd >= 0 ? fd : err_set_errno(err, "cannot make an empty root for the proxy");
-}
-
 int proxy_root_enter(int *packed_fd, struct err *err)
 {
 	char path[PATH_MAX];
 	auto_fd int packed = take_fd(packed_fd);
-	auto_fd int root = packed < 0 ? make_empty(err) : receive_mount(packed, path);
+	auto_fd int root = packed < 0 ? make_empty("1", MOUNT_ATTR_RDONLY, err) : receive_mount(packed, path);
 
 	if (root < 0)
 		return packed < 0 ? -1 : err_set(err, EPROTO, "no root for the proxy's mount namespace");

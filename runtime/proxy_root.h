@@ -5,7 +5,9 @@
  *
  * Podman copies files into and out of a running container by entering the mount namespace of the pid it knows, which is
  * the proxy's. In the host's own namespace `podman cp file container:/etc/passwd` would replace the host's, and without
- * the bind mounts a copy to a volume would end below it.
+ * the bind mounts a copy to a volume would end below it. What the guest has in its memory (tmpfs) cannot be reached
+ * from here: an empty file system, read-only, is in its place, so that a copy fails and does not end in the root file
+ * system below, where nobody would see it.
  *
  * `bulkhead` has the paths and the proxy the namespace, so the first packs detached mounts for the second: messages in
  * a socket pair, each of one mount and the path in the container it belongs to. Nobody else sees the socket.

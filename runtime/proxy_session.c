@@ -27,6 +27,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -744,14 +745,20 @@ static void watch_network(struct session *s)
 		log_warn("changes of the network will not be seen: %s", err.text);
 }
 
-/* Engines forward ports of pods; of other containers they reach by its address. */
+/*
+ * Engines forward ports of pods. Other containers they reach by their address, over their interfaces; but Podman's
+ * helper for slirp4netns does that from within the namespace, where the address of slirp4netns's tap is a local one.
+ */
 static void forward_ports(struct session *s)
 {
 	struct err err = ERR_INIT;
 
-	if (!s->settings->watches_network || network_is_hosts() || !last_words_exist(s->settings->state_fd))
+	if (!s->settings->watches_network || network_is_hosts())
 		return;
-	s->ports = port_forward_create(s->loop, s->settings->state_fd, &err);
+	bool has_slirp = if_nametoindex("tap0") != 0; /* Podman's name for it */
+	if (!has_slirp && !last_words_exist(s->settings->state_fd))
+		return;
+	s->ports = port_forward_create(s->loop, s->settings->state_fd, has_slirp, &err);
 	if (!s->ports)
 		log_debug("ports cannot be forwarded: %s", err.text);
 }

@@ -36,6 +36,19 @@ pm_run() { pm run --name "$NAME" "$@"; }
 	assert_equal "$(cat "$(pm volume inspect -f '{{.Mountpoint}}' "$NAME")/file")" content
 }
 
+@test "cp to a tmpfs of a running container fails, and does not end below it" {
+	pm_run -d --tmpfs /scratch -v "$NAME:/scratch/vol" localhost/busybox sleep 1000 >/dev/null
+	echo content >"$WORK/file"
+	run pm cp "$WORK/file" "$NAME:/scratch/file"
+	assert_status 125
+	assert_output 'read-only file system'
+	pm cp "$WORK/file" "$NAME:/scratch/vol/file"
+	run pm exec "$NAME" cat /scratch/vol/file
+	assert_output content
+	run pm diff "$NAME"
+	refute_output /scratch/file
+}
+
 @test "top with ps's own options shows the container's processes" {
 	pm_run -d localhost/busybox sleep 1234 >/dev/null
 	run pm top "$NAME" -o pid,args

@@ -85,6 +85,27 @@ PYTHON
 	check_both_ways
 }
 
+# Podman's port handler connects from within the namespace, to the address of the tap.
+@test "the tap of slirp4netns, whose ports are published from within the namespace" {
+	ip -n "$NETNS" tuntap add tap0 mode tap
+	ip -n "$NETNS" addr add 10.0.2.100/24 dev tap0
+	ip -n "$NETNS" link set tap0 up
+	config '.process.args = ["nc", "-ll", "-p", "8080", "-e", "echo", "from the guest"]'
+	bh run --detach --bundle "$BUNDLE" "$ID" </dev/null >"$WORK/out" 2>&1 3>&-
+	run bh exec "$ID" ip addr show tap0
+	assert_output 'inet 10.0.2.100/24'
+	local address try
+	for address in 10.0.2.100 127.0.0.1; do
+		for try in $(seq 50); do
+			run ip netns exec "$NETNS" timeout 20 python3 -c 'import socket, sys
+print(socket.create_connection((sys.argv[1], 8080)).recv(64))' "$address"
+			[[ $output == *guest* ]] && break
+			sleep 0.2
+		done
+		assert_output 'from the guest'
+	done
+}
+
 @test "ten thousand short connections, or as many as fit in a minute, are all answered" {
 	plug_veth
 	config --arg p "$ROOTFS_DIR/debian" '.root.path = $p'

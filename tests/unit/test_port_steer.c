@@ -23,7 +23,7 @@
 
 #include <cmocka.h>
 
-static struct port_steer steer = { -1, -1 };
+static struct port_steer steer = { .listen_fd = -1, .link_fd = -1 };
 
 static int enter_network(void **state)
 {
@@ -36,13 +36,13 @@ static int enter_network(void **state)
 	return ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
-static void open_or_skip(void)
+static void open_or_skip(bool every_address)
 {
 	struct err err = ERR_INIT;
 
 	if (geteuid() != 0)
 		skip();
-	if (port_steer_open(&steer, &err) == 0)
+	if (port_steer_open(&steer, every_address, &err) == 0)
 		return;
 	assert_int_equal(steer.listen_fd, -1);
 	assert_int_equal(steer.link_fd, -1);
@@ -81,7 +81,7 @@ static void port_steer_loopback_connections_arrive_with_their_port(void **state)
 	static const char *const addresses[] = { "127.0.0.1", "127.3.2.1", "::1" };
 
 	(void)state;
-	open_or_skip();
+	open_or_skip(false);
 	for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
 		auto_fd int fd = -1;
 		int error = try_connect(addresses[i], 8080 + (unsigned)i, &fd);
@@ -99,22 +99,29 @@ static void port_steer_ends_with_its_descriptors(void **state)
 	auto_fd int fd = -1;
 
 	(void)state;
-	open_or_skip();
+	open_or_skip(false);
 	port_steer_close(&steer);
 	assert_int_equal(try_connect("127.0.0.1", 8080, &fd), ECONNREFUSED);
 }
 
-static void port_steer_leaves_other_addresses_alone(void **state)
+static void add_address(const char *text)
 {
-	auto_fd int fd = -1, dummy = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	auto_fd int dummy = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq request = { .ifr_name = "lo:1" };
 	struct sockaddr_in *address = (struct sockaddr_in *)&request.ifr_addr;
 
-	(void)state;
-	open_or_skip();
 	address->sin_family = AF_INET;
-	assert_int_equal(inet_pton(AF_INET, "10.1.2.3", &address->sin_addr), 1);
+	assert_int_equal(inet_pton(AF_INET, text, &address->sin_addr), 1);
 	assert_int_equal(ioctl(dummy, SIOCSIFADDR, &request), 0);
+}
+
+static void port_steer_leaves_other_addresses_alone(void **state)
+{
+	auto_fd int fd = -1;
+
+	(void)state;
+	open_or_skip(false);
+	add_address("10.1.2.3");
 	assert_int_equal(try_connect("10.1.2.3", 8080, &fd), ECONNREFUSED);
 
 	/* The socket's own port can be reached by that address, and leads nowhere. */
@@ -129,12 +136,27 @@ static void port_steer_leaves_other_addresses_alone(void **state)
 	port_steer_close(&steer);
 }
 
+static void port_steer_takes_every_address_where_it_is_to(void **state)
+{
+	auto_fd int ours = -1, loopback = -1;
+
+	(void)state;
+	open_or_skip(true);
+	add_address("10.1.2.3");
+	assert_int_equal(try_connect("10.1.2.3", 8081, &ours), 0);
+	assert_int_equal(accepted_port(), 8081);
+	assert_int_equal(try_connect("127.0.0.1", 8082, &loopback), 0);
+	assert_int_equal(accepted_port(), 8082);
+	port_steer_close(&steer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(port_steer_loopback_connections_arrive_with_their_port),
 		cmocka_unit_test(port_steer_ends_with_its_descriptors),
 		cmocka_unit_test(port_steer_leaves_other_addresses_alone),
+		cmocka_unit_test(port_steer_takes_every_address_where_it_is_to),
 	};
 
 	return cmocka_run_group_tests_name("runtime/port_steer", tests, enter_network, NULL);

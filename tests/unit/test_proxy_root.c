@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The directories that a confined proxy keeps: no way up, no writing. Needs the right to make mounts: skipped without.
+/*
+ * The directories that a confined proxy keeps: no way up, no writing; and what `bulkhead` packs for its mount
+ * namespace. Needs the right to make mounts: skipped without.
  */
 #include "runtime/proxy_devices.h"
 #include "runtime/proxy_root.h"
 
 #include "common/err.h"
+
+#include "oci/describe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -124,6 +128,74 @@ static void test_proxy_devices_are_two_and_lead_nowhere(void **state)
 	close(fd);
 }
 
+static int receive(int socket, char path[64])
+{
+	int fd = -1;
+	char control[CMSG_SPACE(sizeof fd)];
+	struct iovec data = { .iov_base = path, .iov_len = 63 };
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+	};
+	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+	if (n <= 0)
+		return -1;
+	path[n] = '\0';
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+	return fd;
+}
+
+/* A copy to a tmpfs would end in the root file system below it, where the guest does not see it. */
+static void test_proxy_root_memory_of_the_guest_is_empty_and_not_written(void **state)
+{
+	agent_Mount mounts[] = {
+		{ .destination = (char[]){ "/tmp/" }, .type = (char[]){ "tmpfs" } },
+		{ .destination = (char[]){ "/tmp/a/volume" },
+		  .type = (char[]){ "bind" },
+		  .source = (char[]){ "volume" },
+		  .share = true },
+		{ .destination = (char[]){ "/tmp/a/file" },
+		  .type = (char[]){ "bind" },
+		  .source = (char[]){ "none" },
+		  .share = true,
+		  .source_is_file = true },
+		{ .destination = (char[]){ "/tmpfile" }, .type = (char[]){ "ramfs" } },
+		{ .destination = (char[]){ "/proc" }, .type = (char[]){ "proc" } },
+	};
+	const agent_Container container = { .mounts = mounts, .mounts_count = sizeof mounts / sizeof *mounts };
+	struct oci_share items[] = { { .name = "root", .path = directory }, { .name = "volume", .path = directory } };
+	const struct oci_shares shares = { .items = items, .count = 2 };
+	struct err err = ERR_INIT;
+	struct stat st;
+	char path[64];
+	int packed = proxy_root_pack(&shares, &container, &err), fd;
+
+	(void)state;
+	if (packed < 0 && err.code == EPERM)
+		skip();
+	if (packed < 0)
+		fail_msg("%s", err.text);
+	close(receive(packed, path));
+	assert_string_equal(path, "/");
+	fd = receive(packed, path);
+	assert_string_equal(path, "/tmp/");
+	assert_false(leads_up(fd));
+	assert_int_equal(openat(fd, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600), -1);
+	assert_int_equal(errno, EROFS);
+	assert_int_equal(fstatat(fd, "a/volume", &st, 0), 0);
+	assert_true(S_ISDIR(st.st_mode));
+	assert_int_equal(fstatat(fd, "a/file", &st, 0), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(fstatat(fd, "file", &st, 0), -1);
+	close(fd);
+	close(receive(packed, path));
+	assert_string_equal(path, "/tmp/a/volume");
+	close(receive(packed, path));
+	assert_string_equal(path, "/tmpfile");
+	assert_int_equal(receive(packed, path), -1);
+	close(packed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +203,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_proxy_root_directory_of_records_is_written_and_leads_nowhere,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_proxy_root_memory_of_the_guest_is_empty_and_not_written, setup,
+						teardown),
 		cmocka_unit_test(test_proxy_devices_are_two_and_lead_nowhere),
 	};
 
