@@ -711,8 +711,10 @@ static bool try_template(struct machine *machine, const struct machine_config *c
 	if (!template_open(saved, config->template_state_fd, &why)) {
 		if (!build_from_saved(machine, config, saved, config->template_memory_fd, false, &why)) {
 			machine->restored_ns = event_now();
-			if (config->template_touched_fd >= 0)
+			if (config->template_touched_fd >= 0) {
 				touched_read(&machine->touched, config->template_touched_fd);
+				touched_choose_pages(&machine->touched, &machine->memory);
+			}
 			return true;
 		}
 		template_close(saved);
