@@ -174,6 +174,23 @@ private() { awk '$1 == "Private_Dirty:" { print int($2 / 1024) }' "/proc/$1/smap
 	assert_equal "$(templates)" 0
 }
 
+@test "the host's window for files is part of the template of a container with a read-only root" {
+	bulkhead template remove --all
+	mkdir -p /etc/bulkhead
+	echo '{ "default_dax_mib": 64 }' >/etc/bulkhead/bulkhead.json
+	config '.root.readonly = true'
+	began
+	assert_status 0
+	assert_equal "$output" 1
+	assert_equal "$(bulkhead template list | awk 'NR > 1 { print $5 }')" 64
+	began # from a template with which a container began
+	assert_equal "$output" 1
+	config '.root.readonly = false'
+	began
+	assert_equal "$output" 1
+	assert_equal "$(bulkhead template list | awk 'NR > 1 { print $5 }' | sort -n | tr '\n' ' ')" '0 64 '
+}
+
 @test "containers that race for the first template all start, and it is built once" {
 	bulkhead template remove --all
 	script 'true'
