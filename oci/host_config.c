@@ -45,21 +45,14 @@ static struct oci_host_config *make_defaults(void)
 static int refuse_unknown(const struct oci_json *document, struct err *err)
 {
 	static const char *const known[] = {
-		"kernel",
-		"initrd",
-		"cmdline",
-		"default_memory_mib",
-		"max_memory_mib",
-		"reserve_memory_mib",
-		"default_vcpus",
-		"max_vcpus",
-		"allowed_annotations",
-		"log_level",
-		"vhost_net",
-		"templates",
-		"allow_debug",
-		"selinux",
-		NULL,
+		"kernel",          "initrd",
+		"cmdline",         "default_memory_mib",
+		"max_memory_mib",  "reserve_memory_mib",
+		"default_vcpus",   "max_vcpus",
+		"default_dax_mib", "allowed_annotations",
+		"log_level",       "vhost_net",
+		"templates",       "allow_debug",
+		"selinux",         NULL,
 	};
 
 	json_object_object_foreach(document->value, name, value)
@@ -127,6 +120,7 @@ static int parse_document(const struct oci_json *document, struct oci_host_confi
 	    parse_number(document, "reserve_memory_mib", 0, UINT32_MAX / 2, &out->reserve_memory_mib, err) < 0 ||
 	    parse_number(document, "max_vcpus", 1, OCI_VM_VCPUS_MAX, &out->max_vcpus, err) < 0 ||
 	    parse_number(document, "default_vcpus", 1, OCI_VM_VCPUS_MAX, &out->default_vcpus, err) < 0 ||
+	    parse_number(document, "default_dax_mib", 0, OCI_VM_DAX_MAX_MIB, &out->default_dax_mib, err) < 0 ||
 	    parse_annotations(document, out, err) < 0 ||
 	    oci_json_bool(document, "vhost_net", &out->vhost_net, err) < 0 ||
 	    oci_json_bool(document, "templates", &out->templates, err) < 0 ||

@@ -4,7 +4,7 @@
  *
  *     { "kernel": "/path/vmlinux", "initrd": "/path/initramfs", "cmdline": "more kernel parameters",
  *       "default_memory_mib": 512, "max_memory_mib": 65536, "reserve_memory_mib": 64,
- *       "default_vcpus": 1, "max_vcpus": 8,
+ *       "default_vcpus": 1, "max_vcpus": 8, "default_dax_mib": 0,
  *       "allowed_annotations": ["io.bulkhead.memory-mib", "io.bulkhead.vcpus"], "log_level": "info",
  *       "vhost_net": true, "templates": true, "allow_debug": false, "selinux": false }
  *
@@ -28,6 +28,7 @@ struct oci_host_config {
 	char *kernel, *initrd, *cmdline; /* NULL: the built-in choice */
 	uint32_t default_memory_mib, max_memory_mib, reserve_memory_mib;
 	uint32_t default_vcpus, max_vcpus;
+	uint32_t default_dax_mib; /* the window for files of containers whose root is read-only (oci/vm_size.h) */
 	struct oci_strings allowed_annotations;
 	bool vhost_net;   /* packets go through /dev/vhost-net where there is one */
 	bool templates;   /* VMs begin with a template, which is built when there is none (runtime/template.h) */

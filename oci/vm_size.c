@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "oci/vm_size.h"
 
+#include "oci/alloc.h"
 #include "oci/config.h"
 #include "oci/cpu_list.h"
 #include "oci/file_cache.h"
 #include "oci/host_config.h"
 #include "oci/pod.h"
 
+#include "common/auto.h"
 #include "common/err.h"
+#include "common/file_systems.h"
 #include "common/log.h"
 
 #include <ctype.h>
@@ -15,6 +18,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #define MIB UINT64_C(1048576)
 #define HUGE_MAX (UINT64_C(1) << 50) /* sums of it do not wrap */
@@ -222,23 +226,45 @@ static int find_huge_pages(const struct oci_map *annotations, bool *out, struct 
 		       text);
 }
 
-static int size_dax(const struct oci_config *config, uint32_t *out, struct err *err)
+/* Whether programs can be read through a window: most are in the root. */
+static bool root_may_be_mapped(const struct oci_config *config)
+{
+	struct err ignored = ERR_INIT;
+	struct oci_pod pod;
+	struct statfs fs;
+
+	if (!config->root_readonly || !config->root_path || oci_pod_find(&config->annotations, &pod, &ignored) < 0 ||
+	    pod.role != OCI_POD_NONE)
+		return false;
+	auto_free char *path = config->root_path[0] == '/' ? oci_strdup(config->root_path)
+							   : oci_format("%s/%s", config->bundle, config->root_path);
+	return statfs(path, &fs) == 0 && file_system_is_plain((unsigned long)fs.f_type);
+}
+
+static int size_dax(const struct oci_config *config, const struct oci_host_config *host, uint32_t *out, struct err *err)
 {
 	uint64_t mib;
 
+	if (!oci_map_get(&config->annotations, OCI_ANNOTATION_DAX)) {
+		*out = host->default_dax_mib && root_may_be_mapped(config)
+			       ? host->default_dax_mib + (host->default_dax_mib & 1)
+			       : 0;
+		return 0;
+	}
 	if (get_annotation(&config->annotations, OCI_ANNOTATION_DAX, 0, OCI_VM_DAX_MAX_MIB, NULL, &mib, err) < 0)
 		return -1;
 	*out = (uint32_t)(mib + (mib & 1));
 	return 0;
 }
 
-uint64_t oci_vm_beside(const struct oci_config *config, const struct oci_resources *update)
+uint64_t oci_vm_beside(const struct oci_config *config, const struct oci_host_config *host,
+		       const struct oci_resources *update)
 {
 	struct err ignored = ERR_INIT;
 	uint32_t dax_mib = 0;
 
 	/* One that cannot be read was refused when the VM was made. */
-	if (size_dax(config, &dax_mib, &ignored) < 0)
+	if (size_dax(config, host, &dax_mib, &ignored) < 0)
 		dax_mib = 0;
 	return oci_huge_pages(update && update->hugepage_count ? update : &config->resources) +
 	       dax_mib * MIB / PAGE_STRUCT_SHARE;
@@ -258,7 +284,7 @@ int oci_vm_size(const struct oci_config *config, const struct oci_host_config *h
 			return -1;
 		sandbox = &size;
 	}
-	if (check_annotations(&config->annotations, host, err) < 0 || size_dax(config, &out->dax_mib, err) < 0 ||
+	if (check_annotations(&config->annotations, host, err) < 0 || size_dax(config, host, &out->dax_mib, err) < 0 ||
 	    size_memory(config, host, sandbox, out->dax_mib, &out->memory_mib, err) < 0 ||
 	    size_vcpus(config, host, sandbox, &out->vcpus, err) < 0 ||
 	    find_huge_pages(&config->annotations, &out->huge_pages, err) < 0)

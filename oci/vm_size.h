@@ -9,7 +9,9 @@
  * no more than there is.
  *
  * The window through which files of read-only shares are read without a copy (docs/files.md): annotation
- * io.bulkhead.dax-mib, else none. The guest keeps 1/64 of its size in page structures, which count to the reserve.
+ * io.bulkhead.dax-mib, else the host's default if the root is read-only and on a file system that allows it, and the
+ * container is not in a pod; else none. The guest keeps 1/64 of its size in page structures, which count to the
+ * reserve.
  *
  * Of the sandbox container of a pod the limits are those of the pod, which its annotations tell (oci/pod.h).
  */
@@ -59,7 +61,8 @@ uint64_t oci_huge_pages(const struct oci_resources *resources);
  * What the guest has beside its memory limit, in bytes: huge pages, those of an update if it names any, and the page
  * structures of its window for files.
  */
-uint64_t oci_vm_beside(const struct oci_config *config, const struct oci_resources *update);
+uint64_t oci_vm_beside(const struct oci_config *config, const struct oci_host_config *host,
+		       const struct oci_resources *update);
 
 /* What the VM takes beyond a memory limit of `limit` bytes: kernel, agent, page structures. In bytes. */
 uint64_t oci_vm_reserve(const struct oci_host_config *host, uint64_t limit);

@@ -20,7 +20,7 @@
 #include <time.h>
 
 struct template_options {
-	struct option_number memory_mib, vcpus;
+	struct option_number memory_mib, vcpus, dax_mib;
 	const char *file_cache;
 	bool all;
 };
@@ -32,6 +32,8 @@ static const struct option options[] = {
 	  "build: for VMs with so many vCPUs" },
 	{ "file-cache", 0, OPTION_TEXT, offsetof(struct template_options, file_cache), "none|auto|always",
 	  "build: for this io.bulkhead.file-cache (default: auto)" },
+	{ "dax-mib", 0, OPTION_NUMBER, offsetof(struct template_options, dax_mib), "MIB",
+	  "build: for this io.bulkhead.dax-mib (default: 0, no window for files)" },
 	{ "all", 'a', OPTION_FLAG, offsetof(struct template_options, all), NULL, "remove: every one" },
 	OPTION_END,
 };
@@ -64,6 +66,9 @@ static int choose(const struct template_options *chosen, const struct oci_host_c
 		      host->max_memory_mib, &launch->memory_mib, err) < 0)
 		return -1;
 	launch->memory_mib &= ~1u; /* as oci_vm_size has it */
+	if (number_of(&chosen->dax_mib, "dax-mib", 0, 0, OCI_VM_DAX_MAX_MIB, &launch->dax_mib, err) < 0)
+		return -1;
+	launch->dax_mib += launch->dax_mib & 1;
 	return number_of(&chosen->vcpus, "vcpus", host->default_vcpus, 1, host->max_vcpus, &launch->vcpus, err);
 }
 
@@ -85,6 +90,7 @@ static int build(const struct template_options *chosen, struct err *err)
 			.initrd_fd = launch.initrd_fd,
 			.memory_mib = launch.memory_mib,
 			.vcpus = launch.vcpus,
+			.dax_mib = launch.dax_mib,
 			.file_cache = launch.file_cache,
 			.cmdline = launch.cmdline,
 		};
@@ -115,14 +121,15 @@ static void key_value(const char *key, const char *name, char *out, size_t size)
 
 static int print_entry(const struct template_entry *entry, void *arg)
 {
-	char memory[32], vcpus[32], cache[32], when[UTC_TEXT_SIZE];
+	char memory[32], vcpus[32], dax[32], cache[32], when[UTC_TEXT_SIZE];
 
 	(void)arg;
 	key_value(entry->key, "memory-mib", memory, sizeof memory);
 	key_value(entry->key, "vcpus", vcpus, sizeof vcpus);
+	key_value(entry->key, "dax-mib", dax, sizeof dax);
 	key_value(entry->key, "file-cache", cache, sizeof cache);
 	utc_text(entry->built_ns / 1000000000, when);
-	printf("%-17s %-10s %-6s %-11s %-9llu %sZ\n", entry->name, memory, vcpus, cache,
+	printf("%-17s %-10s %-6s %-11s %-7s %-9llu %sZ\n", entry->name, memory, vcpus, cache, dax,
 	       (unsigned long long)((entry->bytes + (1 << 20) - 1) >> 20), when);
 	return 0;
 }
@@ -131,7 +138,8 @@ static int list(struct err *err)
 {
 	int result;
 
-	printf("%-17s %-10s %-6s %-11s %-9s %s\n", "NAME", "MEMORY-MIB", "VCPUS", "FILE-CACHE", "DISK-MIB", "BUILT");
+	printf("%-17s %-10s %-6s %-11s %-7s %-9s %s\n", "NAME", "MEMORY-MIB", "VCPUS", "FILE-CACHE", "DAX-MIB",
+	       "DISK-MIB", "BUILT");
 	result = template_each(print_entry, NULL, err);
 	return result < 0 && err->code == ENOENT ? 0 : result; /* there never was one */
 }

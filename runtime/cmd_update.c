@@ -232,14 +232,14 @@ static int update_host(const struct container *container, const struct oci_resou
 
 /* ---- the VM's memory ---- */
 
-static int find_beside(const struct container *container, const struct oci_resources *resources, uint64_t *out,
-		       struct err *err)
+static int find_beside(const struct container *container, const struct oci_resources *resources,
+		       const struct oci_host_config *host, uint64_t *out, struct err *err)
 {
 	struct oci_config *config;
 
 	if (container_load_config(container, &config, err) < 0)
 		return -1;
-	*out = oci_vm_beside(config, resources);
+	*out = oci_vm_beside(config, host, resources);
 	oci_config_destroy(config);
 	return 0;
 }
@@ -254,7 +254,7 @@ static int find_size(const struct container *container, const struct oci_resourc
 	if (limit == 0)
 		return 0;
 	if (vm_memory_get(container->dirfd, &growth, err) < 0 ||
-	    find_beside(container, resources, &out->beside, err) < 0)
+	    find_beside(container, resources, host, &out->beside, err) < 0)
 		return -1;
 	limit += out->beside;
 	if (growth.limit <= growth.begun)

@@ -124,7 +124,7 @@ int create_cgroup_make(const struct oci_config *config, const struct oci_host_co
 	if (!store->cgroup_path)
 		return 0;
 	if (config->has_resources &&
-	    create_cgroup_files(&config->resources, oci_vm_beside(config, NULL), host, &files, err) < 0) {
+	    create_cgroup_files(&config->resources, oci_vm_beside(config, host, NULL), host, &files, err) < 0) {
 		oci_map_destroy(&files);
 		return -1;
 	}

@@ -201,6 +201,7 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 		.initrd_fd = launch->initrd_fd,
 		.memory_mib = launch->memory_mib,
 		.vcpus = launch->vcpus,
+		.dax_mib = launch->dax_mib,
 		.file_cache = launch->file_cache,
 		.cmdline = launch->cmdline,
 	};
@@ -210,8 +211,8 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 	 * The store is root's. A bundle's own kernel is not worth a place in it, no template has disks or a window for
 	 * files, and its memory is of small pages.
 	 */
-	if (launch->disk_count || launch->huge_pages || launch->dax_mib || !host->templates || geteuid() != 0 ||
-	    config->vm.kernel || config->vm.initrd || config->vm.parameters.count)
+	if (launch->disk_count || launch->huge_pages || !host->templates || geteuid() != 0 || config->vm.kernel ||
+	    config->vm.initrd || config->vm.parameters.count)
 		return 0;
 	if (template_open_files(&inputs, &launch->template, &why) == 0)
 		return 0;
@@ -343,7 +344,7 @@ static void add_number(struct arguments *a, const char *name, int value)
 
 int launch_arguments(struct launch *launch, const char *program, bool debug, struct err *err)
 {
-	size_t max = 32 + 2 * launch->share_count + 2 * launch->disk_count;
+	size_t max = 40 + 2 * launch->share_count + 2 * launch->disk_count;
 	size_t bytes = 1024 + launch->disk_count * 100 + strlen(program) + strlen(launch->cmdline);
 
 	for (size_t i = 0; i < launch->share_count; i++)

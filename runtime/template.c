@@ -78,7 +78,8 @@ int template_key(const struct template_inputs *inputs, char key[TEMPLATE_KEY_MAX
 	if (stat(inputs->monitor, &monitor) || fd_stat(inputs->kernel_fd, &kernel) ||
 	    fd_stat(inputs->initrd_fd, &initrd) || uname(&host))
 		return err_set_errno(err, "cannot tell what a template would be made of");
-	add(&text, "memory-mib %u\nvcpus %u\nfile-cache %s\n", inputs->memory_mib, inputs->vcpus, inputs->file_cache);
+	add(&text, "memory-mib %u\nvcpus %u\ndax-mib %u\nfile-cache %s\n", inputs->memory_mib, inputs->vcpus,
+	    inputs->dax_mib, inputs->file_cache);
 	add(&text, "format %u\nversion %s\n", SNAPSHOT_VERSION, version_text);
 	add_file(&text, "monitor", &monitor);
 	add_file(&text, "kernel", &kernel);

@@ -29,6 +29,7 @@ struct template_inputs {
 	const char *monitor; /* the program */
 	int kvm_fd, kernel_fd, initrd_fd;
 	uint32_t memory_mib, vcpus;
+	uint32_t dax_mib;       /* of its window for files; 0: none */
 	const char *file_cache; /* oci/file_cache.h */
 	const char *cmdline;
 };

@@ -56,7 +56,7 @@ static void __attribute__((noreturn)) run_monitor(const struct build *build)
 		{ "--save-state-fd", build->state_fd },
 		{ "--log-fd", build->log_fd },
 	};
-	char numbers[FDS][16], memory[16], vcpus[16], *arguments[ARGUMENTS_MAX], *cmdline = NULL;
+	char numbers[FDS][16], memory[16], vcpus[16], dax[16], *arguments[ARGUMENTS_MAX], *cmdline = NULL;
 	size_t count = 0;
 	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -74,12 +74,15 @@ static void __attribute__((noreturn)) run_monitor(const struct build *build)
 	}
 	snprintf(memory, sizeof memory, "%u", inputs->memory_mib);
 	snprintf(vcpus, sizeof vcpus, "%u", inputs->vcpus);
+	snprintf(dax, sizeof dax, "%u", inputs->dax_mib);
 	if (asprintf(&cmdline, "%s " GUEST_PARAMETER, inputs->cmdline) < 0)
 		_exit(127);
 	char *rest[] = { (char[]){ "--memory-mib" },
 			 memory,
 			 (char[]){ "--vcpus" },
 			 vcpus,
+			 (char[]){ "--dax-mib" },
+			 dax,
 			 (char[]){ "--file-cache" },
 			 (char *)(size_t)inputs->file_cache,
 			 (char[]){ "--cmdline" },

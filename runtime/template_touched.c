@@ -48,7 +48,7 @@ static bool add(struct list *list, uint64_t page)
 	return true;
 }
 
-/* A mapping of the template's memory, from `offset` of it on. */
+/* Memory of the guest, from `offset` of it on. */
 static void look_at(int pagemap_fd, uint64_t start, uint64_t end, uint64_t offset, struct list *list)
 {
 	uint64_t entries[512];
@@ -63,6 +63,49 @@ static void look_at(int pagemap_fd, uint64_t start, uint64_t end, uint64_t offse
 		for (size_t i = 0; i < (size_t)n / sizeof *entries; i++, start += PAGE, offset += PAGE)
 			if (entries[i] & (PRESENT | SWAPPED) && !(entries[i] & FILE_PAGE) && !add(list, offset / PAGE))
 				return;
+	}
+}
+
+/*
+ * The guest's memory in the order of its addresses: mappings of the template's file, and between, before and behind
+ * them what was zero in the template and is anonymous. Of that an address tells only together with a neighbour's.
+ */
+struct walk {
+	int pagemap_fd;
+	uint64_t size;                           /* of the guest's memory */
+	uint64_t end;                            /* of what is known to be the guest's so far; 0: nothing */
+	uint64_t end_offset;                     /* in the guest's memory */
+	uint64_t anonymous_start, anonymous_end; /* a mapping whose place is not known yet */
+};
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void walk_file(struct walk *walk, uint64_t start, uint64_t end, uint64_t offset, struct list *list)
+{
+	if (walk->anonymous_end == start) {
+		uint64_t length = smaller(start - walk->anonymous_start, offset);
+
+		look_at(walk->pagemap_fd, start - length, start, offset - length, list);
+	}
+	look_at(walk->pagemap_fd, start, end, offset, list);
+	walk->end = end;
+	walk->end_offset = offset + (end - start);
+}
+
+static void walk_anonymous(struct walk *walk, uint64_t start, uint64_t end, struct list *list)
+{
+	if (start == walk->end) {
+		uint64_t length = smaller(end - start, walk->size - walk->end_offset);
+
+		look_at(walk->pagemap_fd, start, start + length, walk->end_offset, list);
+		walk->end = start + length;
+		walk->end_offset += length;
+	} else {
+		walk->anonymous_start = start;
+		walk->anonymous_end = end;
 	}
 }
 
@@ -96,16 +139,19 @@ int template_touched_note(int entry_fd, int memory_fd, pid_t monitor, struct err
 
 	if (!maps || pagemap < 0 || fd_stat(memory_fd, &memory))
 		return err_set_errno(err, "%s", path);
+	struct walk walk = { .pagemap_fd = pagemap, .size = (uint64_t)memory.st_size };
 	while (fgets(line, sizeof line, maps)) {
 		uint64_t start, end, offset, inode;
 		unsigned major_number, minor_number;
 
 		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %x:%x %" SCNu64, &start, &end, &offset,
-			   &major_number, &minor_number, &inode) == 6 &&
-		    inode == memory.st_ino && offset < (uint64_t)memory.st_size &&
-		    end - start <= (uint64_t)memory.st_size - offset &&
+			   &major_number, &minor_number, &inode) != 6)
+			continue;
+		if (inode == memory.st_ino && offset < walk.size && end - start <= walk.size - offset &&
 		    makedev(major_number, minor_number) == memory.st_dev)
-			look_at(pagemap, start, end, offset, &list);
+			walk_file(&walk, start, end, offset, &list);
+		else if (!inode)
+			walk_anonymous(&walk, start, end, &list);
 	}
 	return write_list(entry_fd, &list, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * template_touched.h - notes which pages of a template's memory were written while its first container was created, for
- * the VMs that begin with it later (vmm/touched.h).
+ * template_touched.h - notes which pages of its memory a template's first VM wrote while its container was created, for
+ * the VMs that begin with the template later (vmm/touched.h).
  *
  * It is done from outside, by what the host's kernel says of the monitor's pages, before anything of the container's
  * own has run. The list is a file, `touched`, beside the template's memory.

@@ -63,6 +63,20 @@ int fs_do_setupmapping(struct fs_request *request)
 	return fd < 0 ? errno : fs_window_map(server->window, index, request->node, fd, in->foffset);
 }
 
+/*
+ * What was carried along with the snapshot has become a file of another mount, or of none: the share is what counts. It
+ * has no name there, so nobody else writes to it.
+ */
+int fs_map_again(struct fs_server *server, struct fs_node *node, unsigned index, uint64_t offset)
+{
+	if (!S_ISREG(node->type) || !node->share->read_only || !node->share->plain_open)
+		return EACCES;
+
+	auto_fd int fd = fs_open_node(server, node, O_RDONLY);
+
+	return fd < 0 ? errno : fs_window_map(server->window, index, node, fd, offset);
+}
+
 int fs_do_removemapping(struct fs_request *request)
 {
 	const struct fuse_removemapping_in *in = fs_take(request, sizeof *in);

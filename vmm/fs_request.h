@@ -87,6 +87,9 @@ void fs_file_put(struct fs_server *server, struct fs_file *file);
 bool fs_pays_to_map(const struct fs_server *server, const struct fs_share *share, const struct fs_key *key,
 		    const struct stat *st);
 
+/* Maps into piece `index` what a guest of an earlier life had there. 0, or an errno value: then it shows zeros. */
+int fs_map_again(struct fs_server *server, struct fs_node *node, unsigned index, uint64_t offset);
+
 /* Whether OPEN can be left out, as things are. */
 bool fs_files_need_no_open(const struct fs_request *request);
 

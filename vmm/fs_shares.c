@@ -4,6 +4,7 @@
 #include "common/auto.h"
 #include "common/err.h"
 #include "common/fd_stat.h"
+#include "common/file_systems.h"
 #include "vmm/fs_attr.h"
 
 #include <errno.h>
@@ -12,13 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
-#ifndef ZFS_SUPER_MAGIC
-#define ZFS_SUPER_MAGIC 0x2fc12fc1
-#endif
 
 void fs_shares_init(struct fs_shares *shares)
 {
@@ -49,32 +43,15 @@ void fs_share_put(struct fs_share *share)
 	free(share);
 }
 
-/*
- * The file systems known to have nothing to say when a file is closed. Others may: NFS and FUSE write back then.
- * Overlayfs has something to do when a file of a lower layer is opened to be written: it copies it, and cannot once it
- * is unlinked.
- */
 static void look_at_file_system(struct fs_share *share, int fd)
 {
 	struct statfs fs;
 
 	if (fstatfs(fd, &fs))
 		return;
-	switch ((unsigned long)fs.f_type) {
-	case EXT4_SUPER_MAGIC:
-	case XFS_SUPER_MAGIC:
-	case BTRFS_SUPER_MAGIC:
-	case ZFS_SUPER_MAGIC:
-	case TMPFS_MAGIC:
-		share->plain_open = true;
-		share->quiet_close = true;
-		break;
-	case OVERLAYFS_SUPER_MAGIC: /* only its upper layer is written, and NFS, for one, cannot be that */
-		share->quiet_close = true;
-		break;
-	default:
-		break;
-	}
+	share->plain_open = file_system_is_plain((unsigned long)fs.f_type);
+	/* Of overlayfs only the upper layer is written, and NFS, for one, cannot be that. */
+	share->quiet_close = share->plain_open || (unsigned long)fs.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 static bool name_is_valid(const char *name)

@@ -48,7 +48,13 @@ struct saved_handle {
 	uint32_t kind, flags;
 };
 
-_Static_assert(sizeof(struct saved_node) == 80 && sizeof(struct saved_handle) == 24, "no padding");
+struct saved_piece {
+	uint64_t node, offset;
+	uint32_t index, reserved;
+};
+
+_Static_assert(sizeof(struct saved_node) == 80 && sizeof(struct saved_handle) == 24 && sizeof(struct saved_piece) == 24,
+	       "no padding");
 
 /* An entry of the share, or of what is below it; never out of it, and a link is opened itself. */
 static int open_below(const struct fs_share *share, const char *path)
@@ -266,6 +272,28 @@ static int save_handles(struct fs_server *server, struct snapshot_writer *writer
 	return 0;
 }
 
+static int save_window(const struct fs_window *window, struct snapshot_writer *writer, struct err *err)
+{
+	auto_free struct saved_piece *list = calloc(window->count, sizeof *list);
+	size_t count = 0;
+	void *payload;
+
+	if (!list)
+		return err_set(err, ENOMEM, "out of memory");
+	for (unsigned i = 0; i < window->count; i++) {
+		const struct fs_window_piece *piece = &window->pieces[i];
+
+		/* Of a file that the guest has forgotten it can make no use. */
+		if (piece->node && piece->node->id)
+			list[count++] =
+				(struct saved_piece){ .node = piece->node->id, .offset = piece->offset, .index = i };
+	}
+	payload = snapshot_add(writer, SNAPSHOT_FS_WINDOW, 0, count * sizeof *list);
+	if (payload && count)
+		memcpy(payload, list, count * sizeof *list);
+	return payload ? 0 : err_set(err, ENOMEM, "there is no room for the files that the guest has mapped");
+}
+
 int fs_tables_save(struct fs_server *server, struct snapshot_writer *writer, int fd, uint64_t *end, struct err *err)
 {
 	struct saving *s = calloc(1, sizeof *s);
@@ -280,8 +308,8 @@ int fs_tables_save(struct fs_server *server, struct snapshot_writer *writer, int
 	*tables = (struct saved_tables){ .node_generation = next_generation(&server->nodes.ids),
 					 .handle_generation = next_generation(&server->handles.ids),
 					 .openless = atomic_load(&server->openless) };
-	if (!list_shares(s, writer, err) && !save_nodes(s, writer, err))
-		result = save_handles(server, writer, err);
+	if (!list_shares(s, writer, err) && !save_nodes(s, writer, err) && !save_handles(server, writer, err))
+		result = server->window ? save_window(server->window, writer, err) : 0;
 	for (unsigned i = 0; i < s->share_count; i++) {
 		fs_share_put(s->shares[i]);
 		free(s->prefixes[i]);
@@ -298,8 +326,9 @@ struct restoring {
 	const struct saved_share *shares;
 	const struct saved_node *nodes;
 	const struct saved_handle *handles;
+	const struct saved_piece *pieces; /* NULL: there is no window */
 	const char *text;
-	size_t share_count, node_count, handle_count, text_length;
+	size_t share_count, node_count, handle_count, piece_count, text_length;
 	struct fs_share **found; /* share_count; each with a reference */
 	int fd;
 	bool changes_accepted;
@@ -322,7 +351,10 @@ static int find_sections(struct restoring *r, const struct snapshot *snapshot, s
 	r->handles = r->text ? snapshot_find_array(snapshot, SNAPSHOT_FS_HANDLES, 0, sizeof *r->handles, NODES_MAX,
 						   &r->handle_count, err)
 			     : NULL;
-	return r->handles ? 0 : -1;
+	if (r->handles && r->server->window)
+		r->pieces = snapshot_find_array(snapshot, SNAPSHOT_FS_WINDOW, 0, sizeof *r->pieces,
+						r->server->window->count, &r->piece_count, err);
+	return r->handles && (r->pieces || !r->server->window) ? 0 : -1;
 }
 
 static int find_shares(struct restoring *r, struct err *err)
@@ -480,6 +512,30 @@ out:
 	return result;
 }
 
+static int restore_piece(struct restoring *r, const struct saved_piece *piece, struct err *err)
+{
+	struct fs_server *server = r->server;
+	struct fs_node *node = fs_nodes_get(&server->nodes, piece->node);
+	int error, result = -1;
+
+	if (!node || fs_node_is_root(node) || piece->index >= server->window->count || piece->reserved ||
+	    piece->offset % FS_WINDOW_PIECE || piece->offset > INT64_MAX - FS_WINDOW_PIECE) {
+		odd("window for files", err);
+		goto out;
+	}
+	error = node->fd < 0 ? 0 : fs_map_again(server, node, piece->index, piece->offset);
+	if (error)
+		err_set(err, error,
+			"share %s has files that the checkpoint has mapped: %s (it has to be read-only, and on a file "
+			"system as in docs/files.md)",
+			node->share ? node->share->name : "?", strerror(error));
+	else
+		result = 0;
+out:
+	fs_nodes_put(&server->nodes, node);
+	return result;
+}
+
 static int restore_all(struct restoring *r, const struct saved_tables *tables, struct err *err)
 {
 	for (size_t i = 0; i < r->node_count; i++)
@@ -487,6 +543,9 @@ static int restore_all(struct restoring *r, const struct saved_tables *tables, s
 			return -1;
 	for (size_t i = 0; i < r->handle_count; i++)
 		if (restore_handle(r, &r->handles[i], err))
+			return -1;
+	for (size_t i = 0; i < r->piece_count; i++)
+		if (restore_piece(r, &r->pieces[i], err))
 			return -1;
 	fs_ids_settle(&r->server->nodes.ids, tables->node_generation);
 	fs_ids_settle(&r->server->handles.ids, tables->handle_generation);

@@ -11,6 +11,9 @@
  * guest's memory has pages of it; but not the root of a share, which is what the caller gives. Where changed files are
  * accepted, those that are not found, or are of another type, answer ESTALE from then on.
  *
+ * What the guest has mapped into its window for files (fs_window.h) is mapped there again, if the share is still one
+ * that allows it; what answers ESTALE is zeros there.
+ *
  * Nobody serves a request meanwhile. What is read back is checked whole: numbers, references, lengths.
  */
 #ifndef BULKHEAD_FS_TABLES_H

@@ -11,9 +11,8 @@
  * fails with EFAULT) or a thread of ours (SIGBUS), gets zeros in its place; the file is looked at again with the next
  * answer to the guest. So neither a truncation nor a guest that reads past a file's end does harm.
  *
- * A snapshot does not know the window: fs_window_unmap_all makes every piece zeros again, after which a guest that goes
- * by what it mapped reads zeros. Whoever saves a VM whose guest has mapped something has to keep the pieces (node and
- * offset) and map them again.
+ * A snapshot has the pieces (node and offset), and whoever continues it maps them again (fs_tables.c). A template's
+ * guest has mapped nothing yet.
  *
  * Any thread may call, but for creating and destroying. The lock is inside; files are looked at and mapped while it is
  * held, which waits for no disk on the file systems that the window is for.

@@ -98,6 +98,33 @@ void guest_memory_use_huge_pages(struct guest_memory *memory)
 		madvise(memory->ranges[i].host, memory->ranges[i].size, MADV_HUGEPAGE);
 }
 
+static bool has_bit(const uint8_t *bits, uint64_t n)
+{
+	return bits[n / 8] & 1u << n % 8;
+}
+
+void guest_memory_use_huge_pages_where(const struct guest_memory *memory, const uint8_t *needs_little)
+{
+	uint64_t base = 0;
+
+	for (unsigned i = 0; i < memory->count; i++) {
+		const struct guest_range *range = &memory->ranges[i];
+		uint64_t count = range->size / GUEST_HUGE_PAGE;
+
+		for (uint64_t first, n = 0; n < count; n++) {
+			for (first = n;
+			     n < count && !has_bit(memory->from_file, base + n) && !has_bit(needs_little, base + n);
+			     n++)
+				;
+			/* As few calls as there are stretches: each may make a mapping of its own. */
+			if (n > first)
+				madvise(range->host + first * GUEST_HUGE_PAGE, (n - first) * GUEST_HUGE_PAGE,
+					MADV_HUGEPAGE);
+		}
+		base += count;
+	}
+}
+
 void guest_memory_note_file(const struct guest_memory *memory, const uint8_t *host, uint64_t length)
 {
 	uint64_t base = 0;
@@ -119,9 +146,7 @@ void guest_memory_note_file(const struct guest_memory *memory, const uint8_t *ho
 
 bool guest_memory_is_from_file(const struct guest_memory *memory, uint64_t offset)
 {
-	uint64_t n = offset / GUEST_HUGE_PAGE;
-
-	return memory->from_file[n / 8] & 1u << n % 8;
+	return has_bit(memory->from_file, offset / GUEST_HUGE_PAGE);
 }
 
 void guest_memory_destroy(struct guest_memory *memory)

@@ -55,6 +55,12 @@ int guest_memory_create_plain(struct guest_memory *memory, uint64_t size, struct
 /* From now on wherever the host has them, instead of where they cost little; also for what is reserved for growth. */
 void guest_memory_use_huge_pages(struct guest_memory *memory);
 
+/*
+ * The same for each 2 MiB of it that is no file's, and of which `needs_little`, a bit for each 2 MiB of all ranges, is
+ * not set. What is not there yet of them comes in one piece at the first touch, for one exit instead of 512.
+ */
+void guest_memory_use_huge_pages_where(const struct guest_memory *memory, const uint8_t *needs_little);
+
 void guest_memory_destroy(struct guest_memory *memory);
 
 /* Gives the host back what it takes, once neither guest nor devices use it: from then on it holds anything. */

@@ -542,19 +542,20 @@ static int create_loop(struct machine *machine, struct err *err)
 }
 
 /* Beyond all memory, and below where the smallest processors that we know end. */
-static uint64_t window_address(uint64_t memory_size)
+static uint64_t window_address(const struct machine_config *config)
 {
 	const uint64_t least = 256ull << 30;
-	uint64_t end = memory_size + GUEST_HOLE_END + (4ull << 30); /* what is added later begins at a round place */
+	unsigned most = config->max_memory_mib > config->memory_mib ? config->max_memory_mib : config->memory_mib;
+	/* What is added later begins at a round place. */
+	uint64_t end = ((uint64_t)most << 20) + GUEST_HOLE_END + (4ull << 30);
 
 	return end <= least ? least : (end + FS_WINDOW_MAX - 1) / FS_WINDOW_MAX * FS_WINDOW_MAX;
 }
 
 /* What file pages the guest has mapped is read-only to it by its slot, and to this process by its mapping. */
-static int add_window(struct machine *machine, const struct machine_config *config, struct err *err)
+static int add_window(struct machine *machine, const struct machine_config *config, uint64_t size, struct err *err)
 {
-	unsigned most = config->max_memory_mib > config->memory_mib ? config->max_memory_mib : config->memory_mib;
-	uint64_t size = (uint64_t)config->dax_mib << 20, address = window_address((uint64_t)most << 20);
+	uint64_t address = window_address(config);
 
 	if (!size)
 		return 0;
@@ -569,7 +570,8 @@ static int add_window(struct machine *machine, const struct machine_config *conf
 }
 
 /* One line a device; the order is that of their addresses. */
-static int add_devices(struct machine *machine, const struct machine_config *config, struct err *err)
+static int add_devices(struct machine *machine, const struct machine_config *config, uint64_t window_size,
+		       struct err *err)
 {
 	struct bus *bus = &machine->bus;
 	struct vmm_place place;
@@ -580,7 +582,7 @@ static int add_devices(struct machine *machine, const struct machine_config *con
 	growth_init(&machine->growth, &machine->kvm, bus, &machine->nets, &machine->memory,
 		    (uint64_t)config->max_memory_mib << 20);
 	machine->fs = virtio_fs_create("bulkhead", FILE_WORKERS, config->file_cache, config->proc_fd, err);
-	if (machine->fs && add_window(machine, config, err)) {
+	if (machine->fs && add_window(machine, config, window_size, err)) {
 		machine->fs->ops->destroy(machine->fs);
 		return -1;
 	}
@@ -671,6 +673,8 @@ static int build_cold(struct machine *machine, const struct machine_config *conf
 static int build_from_saved(struct machine *machine, const struct machine_config *config, const struct template *saved,
 			    int memory_fd, bool checked, struct err *err)
 {
+	if (saved->machine->window_size && saved->machine->window_address != window_address(config))
+		return err_set(err, EBADMSG, "the saved machine has its window for files elsewhere");
 	if (template_restore_memory(saved, &machine->memory, (uint64_t)config->memory_mib << 20, memory_fd, checked,
 				    err) ||
 	    kvm_set_memory(&machine->kvm, &machine->memory, err))
@@ -711,8 +715,10 @@ static bool try_template(struct machine *machine, const struct machine_config *c
 	if (!template_open(saved, config->template_state_fd, &why)) {
 		if (!build_from_saved(machine, config, saved, config->template_memory_fd, false, &why)) {
 			machine->restored_ns = event_now();
-			if (config->template_touched_fd >= 0)
+			if (config->template_touched_fd >= 0) {
 				touched_read(&machine->touched, config->template_touched_fd);
+				touched_choose_pages(&machine->touched, &machine->memory);
+			}
 			return true;
 		}
 		template_close(saved);
@@ -765,6 +771,7 @@ static int restore_devices(struct machine *machine, const struct machine_config 
 static int build(struct machine *machine, const struct machine_config *config, struct err *err)
 {
 	struct template saved = { 0 };
+	uint64_t window_size;
 	int result;
 
 	if (create_loop(machine, err))
@@ -781,7 +788,8 @@ static int build(struct machine *machine, const struct machine_config *config, s
 	}
 	if (machine->kvm.vm_fd < 0 && kvm_create(&machine->kvm, config->kvm_fd, err))
 		return -1;
-	if (add_devices(machine, config, err) ||
+	window_size = machine->is_continued ? saved.machine->window_size : (uint64_t)config->dax_mib << 20;
+	if (add_devices(machine, config, window_size, err) ||
 	    (((machine->is_continued && !machine->is_checkpoint) || config->save_memory_fd >= 0) &&
 	     add_balloon(machine, err)) ||
 	    add_shares(machine, config, err)) {

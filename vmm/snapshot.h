@@ -19,7 +19,7 @@
 
 struct err;
 
-#define SNAPSHOT_VERSION 2u
+#define SNAPSHOT_VERSION 3u
 
 enum { SNAPSHOT_SIZE_MAX = 128 << 20, SNAPSHOT_EXTENTS_MAX = 256 };
 
@@ -48,14 +48,16 @@ enum snapshot_kind {
 	SNAPSHOT_FS_NODES = 38,
 	SNAPSHOT_FS_TEXT = 39,
 	SNAPSHOT_FS_HANDLES = 40,
-	SNAPSHOT_VSOCK = 42, /* uint32_t: virtio_vsock_serial */
-	SNAPSHOT_SUMS = 41,  /* array of uint64_t: a checksum for each extent */
+	SNAPSHOT_VSOCK = 42,     /* uint32_t: virtio_vsock_serial */
+	SNAPSHOT_SUMS = 41,      /* array of uint64_t: a checksum for each extent */
+	SNAPSHOT_FS_WINDOW = 43, /* what the guest has mapped (fs_tables.c); only if there is a window */
 };
 
 struct snapshot_machine {
 	uint64_t memory_size;
 	uint64_t processor; /* vcpus_processor */
 	uint32_t vcpus, devices;
+	uint64_t window_address, window_size; /* of the window for files (fs_window.h); 0: there is none */
 };
 
 /* A part of memory that is in the memory file, at the offset that it has among all memory; the rest is zero. */

@@ -106,6 +106,8 @@ static int save(const struct template_saver *saver, struct snapshot_writer *writ
 		.processor = vcpus_processor(parts->vcpus),
 		.vcpus = vcpus_count(parts->vcpus),
 		.devices = parts->bus->count,
+		.window_address = parts->fs->shared.address,
+		.window_size = parts->fs->shared.size,
 	};
 	/* Devices come first: the file system's threads have settled then, and memory does not change any more. */
 	if (save_devices(parts, saver->is_checkpoint, writer, err) || kvm_save(parts->kvm, writer, err) ||

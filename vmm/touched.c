@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/touched.h"
 
+#include "common/auto.h"
 #include "common/log.h"
 #include "vmm/guest_memory.h"
 
@@ -36,6 +37,34 @@ static void *find(const struct guest_memory *memory, const struct touched_run *r
 		offset -= range->size;
 	}
 	return NULL;
+}
+
+/* A full list may lack what is behind its end. */
+static bool is_whole(const struct touched *touched)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < touched->count; i++)
+		pages += touched->runs[i].count;
+	return touched->count && touched->count < TOUCHED_RUNS_MAX && pages < TOUCHED_PAGES_MAX;
+}
+
+void touched_choose_pages(const struct touched *touched, const struct guest_memory *memory)
+{
+	uint64_t blocks = memory->size / GUEST_HUGE_PAGE;
+	auto_free uint8_t *needs_little = calloc(1, blocks / 8 + 1);
+
+	if (!needs_little || !is_whole(touched))
+		return;
+	for (size_t i = 0; i < touched->count; i++) {
+		const struct touched_run *run = &touched->runs[i];
+		uint64_t first = run->first * GUEST_PAGE / GUEST_HUGE_PAGE;
+		uint64_t end = (run->first + (uint64_t)run->count) * GUEST_PAGE;
+
+		for (uint64_t n = first; n < blocks && n * GUEST_HUGE_PAGE < end; n++)
+			needs_little[n / 8] |= (uint8_t)(1u << n % 8);
+	}
+	guest_memory_use_huge_pages_where(memory, needs_little);
 }
 
 void touched_copy(struct touched *touched, const struct guest_memory *memory)

@@ -559,9 +559,6 @@ int virtio_fs_save(struct virtio_device *device, bool untouched, struct fs_saved
 	struct virtio_fs *fs = fs_of(device);
 	struct fs_server *server = fs->server;
 
-	/* It would have to be told where its window is, and that there is nothing in it any more. */
-	if (server->maps)
-		return err_set(err, EOPNOTSUPP, "virtio-fs: the guest has a window for files, which cannot be saved");
 	if (!hold_when_quiet(fs))
 		return err_set(err, EBUSY, "virtio-fs: a request is still under way");
 	if (untouched && (fs_nodes_count(&server->nodes) != 1 || fs_handles_count(&server->handles) != 0))
@@ -570,6 +567,7 @@ int virtio_fs_save(struct virtio_device *device, bool untouched, struct fs_saved
 		.minor = atomic_load(&server->minor),
 		.openless = atomic_load(&server->openless),
 		.write_back = atomic_load(&server->write_back),
+		.maps = atomic_load(&server->maps),
 	};
 	return 0;
 }
@@ -612,9 +610,12 @@ int virtio_fs_restore(struct virtio_device *device, const struct fs_saved *saved
 		return err_set(err, EBADMSG, "virtio-fs: the saved protocol version %u is none", saved->minor);
 	if (saved->write_back && !server->caching.write_back)
 		return err_set(err, EBADMSG, "virtio-fs: the saved guest writes late, which is not wanted here");
+	if (saved->maps && !server->window)
+		return err_set(err, EBADMSG, "virtio-fs: the saved guest has a window for files, which is not here");
 	/* Agreed upon when there was no share yet; but the guest does without only when its first OPEN is refused. */
 	atomic_store(&server->openless, saved->openless && fs_shares_open_plainly(&server->shares));
 	atomic_store(&server->write_back, saved->write_back != 0);
+	atomic_store(&server->maps, saved->maps != 0);
 	atomic_store(&server->minor, saved->minor);
 	return 0;
 }

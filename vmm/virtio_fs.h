@@ -54,7 +54,7 @@ int virtio_fs_remove_share(struct virtio_device *device, const char *name, struc
 /* What was agreed on in INIT. */
 struct fs_saved {
 	uint32_t minor; /* 0: no INIT yet */
-	uint8_t openless, write_back, reserved[2];
+	uint8_t openless, write_back, maps, reserved;
 };
 
 /*

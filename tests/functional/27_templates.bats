@@ -112,6 +112,34 @@ began() { script 'grep -c bulkhead_template /proc/cmdline; true'; run_container;
 	[ -s "$(entry)/touched" ]
 }
 
+# How much of a monitor's memory is huge pages, in MiB, and how much of it was written.
+huge_pages() { awk '$1 == "AnonHugePages:" { print int($2 / 1024) }' "/proc/$1/smaps_rollup"; }
+private() { awk '$1 == "Private_Dirty:" { print int($2 / 1024) }' "/proc/$1/smaps_rollup"; }
+
+@test "a container that needs much memory has huge pages, gives them back, and one that is idle has none" {
+	local monitor
+	bulkhead template remove --all
+	began
+	config '.process.args = ["/testinit", "sleep", "1000"]'
+	bh create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1 3>&-
+	bh start "$ID"
+	monitor=$(pgrep -x bulkhead-vmm)
+	assert_equal "$(huge_pages "$monitor")" 0
+	[ "$(private "$monitor")" -lt 10 ]
+	bh exec "$ID" /testinit burnmem 100 3 3>&- &
+	for _ in {1..50}; do
+		[ "$(huge_pages "$monitor")" -gt 70 ] && break
+		sleep 0.2
+	done
+	[ "$(huge_pages "$monitor")" -gt 70 ]
+	wait $!
+	for _ in {1..100}; do
+		[ "$(private "$monitor")" -lt 40 ] && break
+		sleep 0.2
+	done
+	[ "$(private "$monitor")" -lt 40 ]
+}
+
 @test "a store that others can write to is not used" {
 	bulkhead template build
 	chmod 0777 "$STORE"
@@ -144,6 +172,23 @@ began() { script 'grep -c bulkhead_template /proc/cmdline; true'; run_container;
 	began
 	assert_equal "$output" 0
 	assert_equal "$(templates)" 0
+}
+
+@test "the host's window for files is part of the template of a container with a read-only root" {
+	bulkhead template remove --all
+	mkdir -p /etc/bulkhead
+	echo '{ "default_dax_mib": 64 }' >/etc/bulkhead/bulkhead.json
+	config '.root.readonly = true'
+	began
+	assert_status 0
+	assert_equal "$output" 1
+	assert_equal "$(bulkhead template list | awk 'NR > 1 { print $5 }')" 64
+	began # from a template with which a container began
+	assert_equal "$output" 1
+	config '.root.readonly = false'
+	began
+	assert_equal "$output" 1
+	assert_equal "$(bulkhead template list | awk 'NR > 1 { print $5 }' | sort -n | tr '\n' ' ')" '0 64 '
 }
 
 @test "containers that race for the first template all start, and it is built once" {

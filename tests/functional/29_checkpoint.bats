@@ -363,3 +363,39 @@ EOF
 	jq -e '.lives | length == 1' "$WORK/answer"
 	bh delete --force again
 }
+
+# How many pieces of files a monitor shows its guest.
+pieces() { grep -c ' r--s .*/python3' "/proc/$1/maps"; }
+
+@test "a container with a window for files begins with a template, is saved with what it has mapped, and is forked" {
+	config '.annotations["io.bulkhead.dax-mib"] = "64" | .root = {"path": "/", "readonly": true}'
+	script 'grep -c bulkhead_template /proc/cmdline
+		exec python3 -c "
+import hashlib, mmap, os, time
+program = mmap.mmap(os.open(\"/usr/bin/python3\", os.O_RDONLY), 0, prot=mmap.PROT_READ)
+while True:
+    print(hashlib.md5(program).hexdigest(), flush=True)
+    time.sleep(1)
+"'
+	start
+	wait_lines "$WORK/out" 3
+	assert_equal "$(head -n 1 "$WORK/out")" 1
+	local sum monitor
+	sum=$(md5sum /usr/bin/python3 | cut -c1-32)
+	assert_equal "$(tail -n 1 "$WORK/out")" "$sum"
+	[ "$(pieces "$(pgrep -x bulkhead-vmm)")" -ge 1 ]
+
+	bh fork "$ID" copy >"$WORK/out.copy" 2>"$WORK/err.copy" </dev/null 3>&-
+	for monitor in $(pgrep -x bulkhead-vmm); do
+		[ "$(pieces "$monitor")" -ge 1 ]
+	done
+	assert_equal "$(bh exec copy md5sum /usr/bin/python3 3>&- | cut -c1-32)" "$sum"
+	bh delete --force copy
+
+	bh checkpoint --image-path "$(image)" "$ID"
+	restore again
+	wait_lines "$WORK/out.again" 2
+	assert_equal "$(sort -u "$WORK/out.again")" "$sum"
+	[ "$(pieces "$(pgrep -x bulkhead-vmm)")" -ge 1 ]
+	bh kill again KILL
+}

@@ -45,28 +45,39 @@ static void check_device(const struct virtio_saved *saved, struct guest_memory *
 	virtio_mmio_destroy(&mmio);
 }
 
-/* A server that has one share, with a file in it, takes up any tables and forgets them again. */
+/*
+ * A server that has one share, with a file in it, takes up any tables and forgets them again; with a window for files
+ * if there is a list of what was in one.
+ */
 static void check_files(const struct snapshot *snapshot)
 {
 	static int image = -1;
 	static char path[] = "/tmp/fuzz-snapshot-XXXXXX";
 	struct fs_server *server =
 		fs_server_create((struct fs_limits){ .nodes = 64, .handles = 16 }, -1, &(struct err)ERR_INIT);
+	struct fs_window window = { 0 };
 	struct err err = ERR_INIT;
+	size_t length;
+	bool maps = snapshot_find_array(snapshot, SNAPSHOT_FS_WINDOW, 0, 1, SIZE_MAX, &length, &err);
 
 	if (image < 0) {
 		image = memfd_create("image", MFD_CLOEXEC);
 		int fd = mkdtemp(path) ? open(path, O_PATH | O_CLOEXEC) : -1;
 
-		if (image < 0 || fd < 0 || ftruncate(image, 1 << 16) || mkdirat(fd, "d", 0755))
+		if (image < 0 || fd < 0 || ftruncate(image, 1 << 16) || mkdirat(fd, "d", 0755) ||
+		    close(openat(fd, "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0644)))
 			abort();
 		close(fd);
 	}
-	if (!server || fs_shares_add(&server->shares, "rootfs", open(path, O_PATH | O_CLOEXEC), false, &err))
+	if (!server || fs_shares_add(&server->shares, "rootfs", open(path, O_PATH | O_CLOEXEC), maps, &err) ||
+	    (maps && fs_window_create(&window, 2 * FS_WINDOW_PIECE, &err)))
 		abort();
+	if (maps)
+		fs_server_set_window(server, &window);
 	if (fs_tables_restore(server, snapshot, image, true, &err))
 		assert(err.code && err.text[0]);
 	fs_server_destroy(server);
+	fs_window_destroy(&window);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -55,11 +55,11 @@ static void test_create_cgroup_an_update_of_the_limit_leaves_room_for_huge_pages
 	struct oci_resources update = { .memory.limit = { .is_set = true, .value = 67108864 } };
 
 	(void)state;
-	assert_int_equal(oci_vm_beside(config, NULL), 128 * MIB);
-	assert_int_equal(oci_vm_beside(config, &update), 128 * MIB);
-	uint64_t created = memory_max(&config->resources, oci_vm_beside(config, NULL));
+	assert_int_equal(oci_vm_beside(config, &host, NULL), 128 * MIB);
+	assert_int_equal(oci_vm_beside(config, &host, &update), 128 * MIB);
+	uint64_t created = memory_max(&config->resources, oci_vm_beside(config, &host, NULL));
 	assert_true(created >= (64 + 64 + 128) * MIB);
-	assert_int_equal(memory_max(&update, oci_vm_beside(config, &update)), created);
+	assert_int_equal(memory_max(&update, oci_vm_beside(config, &host, &update)), created);
 	oci_config_destroy(config);
 }
 
@@ -68,8 +68,8 @@ static void test_create_cgroup_the_page_structures_of_a_window_are_the_vms(void 
 	struct oci_config *config = load("\"io.bulkhead.dax-mib\": \"16384\"", "\"memory\": {\"limit\": 67108864}");
 
 	(void)state;
-	assert_int_equal(oci_vm_beside(config, NULL), 256 * MIB);
-	assert_true(memory_max(&config->resources, oci_vm_beside(config, NULL)) >= (64 + 64 + 256) * MIB);
+	assert_int_equal(oci_vm_beside(config, &host, NULL), 256 * MIB);
+	assert_true(memory_max(&config->resources, oci_vm_beside(config, &host, NULL)) >= (64 + 64 + 256) * MIB);
 	oci_config_destroy(config);
 }
 

@@ -2,7 +2,9 @@
 /* Files in the DAX window: what may be mapped, what is seen there, and what becomes of it when the host changes files.
  */
 #include "tests/unit/fs_client.h"
+#include "vmm/fs_tables.h"
 #include "vmm/fs_window.h"
+#include "vmm/snapshot.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -347,6 +349,108 @@ static void nothing_in_the_window_can_be_written_or_run(void **state)
 	assert_true(found >= 3);
 }
 
+/* Another server, of the same shares, with a window of its own; it continues what `snapshot` has. */
+static int go_on(struct client *d, struct fs_window *other, const struct snapshot *snapshot, bool read_only,
+		 struct err *err)
+{
+	memset(d, 0, offsetof(struct client, reply));
+	memcpy(d->outside, c.outside, sizeof d->outside);
+	d->server = fs_server_create((struct fs_limits){ .nodes = 512, .handles = 128 }, -1, err);
+	assert_non_null(d->server);
+	assert_int_equal(fs_window_create(other, PIECES * FS_WINDOW_PIECE, err), 0);
+	fs_server_set_window(d->server, other);
+	client_add_share(d, "s", c.share, false);
+	client_add_share(d, "ro", c.outside, read_only);
+	for (unsigned slot = 0;; slot++) {
+		struct fs_share *share = fs_shares_at(&d->server->shares, &slot);
+
+		if (!share)
+			break;
+		share->plain_open = true;
+		fs_share_put(share);
+	}
+	return fs_tables_restore(d->server, snapshot, -1, false, err);
+}
+
+static void what_was_mapped_is_mapped_again(void **state)
+{
+	static struct client d;
+	struct snapshot_writer writer = { 0 };
+	struct snapshot snapshot;
+	struct fs_window other;
+	struct err err = ERR_INIT;
+	uint64_t f, g, end = PAGE;
+
+	(void)state;
+	make("f", 600, 0);
+	make("g", 600, 0);
+	f = client_find(&c, ro, "f");
+	g = client_find(&c, ro, "g");
+	assert_int_equal(map(f, 0, 3 * FS_WINDOW_PIECE, PIECE, FUSE_SETUPMAPPING_FLAG_READ), 0);
+	assert_int_equal(map(f, FS_WINDOW_PIECE, 0, PIECE, FUSE_SETUPMAPPING_FLAG_READ), 0);
+	assert_int_equal(map(g, 0, FS_WINDOW_PIECE, PIECE, FUSE_SETUPMAPPING_FLAG_READ), 0);
+	client_forget(&c, g, 1);
+	if (fs_tables_save(c.server, &writer, -1, &end, &err) || snapshot_finish(&writer, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(snapshot_open(&snapshot, writer.data, writer.length, &err), 0);
+
+	if (go_on(&d, &other, &snapshot, true, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(*(unsigned *)(void *)(other.host + 3 * FS_WINDOW_PIECE), 1);
+	assert_int_equal(*(unsigned *)(void *)other.host, 513);
+	assert_int_equal(*(unsigned *)(void *)(other.host + FS_WINDOW_PIECE), 0); /* nobody knows it any more */
+	fs_server_destroy(d.server);
+	fs_window_destroy(&other);
+
+	/* What may be written to by now is not shown. */
+	assert_int_equal(go_on(&d, &other, &snapshot, false, &err), -1);
+	assert_non_null(strstr(err.text, "share ro has files that the checkpoint has mapped"));
+	assert_int_equal(*(unsigned *)(void *)(other.host + 3 * FS_WINDOW_PIECE), 0);
+	fs_server_destroy(d.server);
+	fs_window_destroy(&other);
+	free(writer.data);
+}
+
+/* Each word of the list by others: refused, or harmless. */
+static void pieces_that_make_no_sense_are_refused(void **state)
+{
+	const uint64_t bad[][3] = {
+		{ 77, 0, 0 },
+		{ FS_ROOT_ID, 0, 0 },
+		{ 0, 0, 0 },
+		{ UINT64_MAX, PAGE, 0 },
+		{ UINT64_MAX, 0, PIECES },
+		{ UINT64_MAX, 0, 1ull << 32 }, /* the first: the right one */
+	};
+
+	(void)state;
+	make("f", 600, 0);
+	uint64_t f = client_find(&c, ro, "f");
+	for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+		static struct client d;
+		struct snapshot_writer writer = { 0 };
+		struct snapshot snapshot;
+		struct fs_window other;
+		struct err err = ERR_INIT;
+		uint64_t end = PAGE;
+
+		assert_int_equal(map(f, 0, 0, PIECE, FUSE_SETUPMAPPING_FLAG_READ), 0);
+		assert_int_equal(fs_tables_save(c.server, &writer, -1, &end, &err), 0);
+		/* The last section, with one piece: node, offset, index. */
+		uint64_t *piece = (void *)(writer.data + writer.length - 24);
+		assert_int_equal(piece[0], f);
+		piece[0] = bad[i][0] == UINT64_MAX ? f : bad[i][0];
+		piece[1] = bad[i][1];
+		piece[2] = bad[i][2];
+		assert_int_equal(snapshot_finish(&writer, &err), 0);
+		assert_int_equal(snapshot_open(&snapshot, writer.data, writer.length, &err), 0);
+		assert_int_equal(go_on(&d, &other, &snapshot, true, &err), -1);
+		fs_server_destroy(d.server);
+		fs_window_destroy(&other);
+		free(writer.data);
+	}
+}
+
 static void sizes_that_make_no_window_are_refused(void **state)
 {
 	const uint64_t sizes[] = { 0, 1, PAGE, FS_WINDOW_PIECE + PAGE, FS_WINDOW_MAX + FS_WINDOW_PIECE, UINT64_MAX };
@@ -376,6 +480,8 @@ int main(void)
 		TEST(behind_a_page_that_is_gone_there_are_zeros),
 		TEST(a_mapping_that_fails_leaves_zeros),
 		TEST(nothing_in_the_window_can_be_written_or_run),
+		TEST(what_was_mapped_is_mapped_again),
+		TEST(pieces_that_make_no_sense_are_refused),
 		cmocka_unit_test(sizes_that_make_no_window_are_refused),
 	};
 

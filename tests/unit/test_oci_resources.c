@@ -9,10 +9,12 @@
 #include "oci/vm_size.h"
 
 #include "common/auto.h"
+#include "common/file_systems.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -236,6 +238,50 @@ static void vm_size_huge_pages_are_a_matter_of_yes_or_no(void **state)
 	oci_host_config_destroy(host);
 }
 
+static void vm_size_the_hosts_window_is_for_read_only_roots(void **state)
+{
+	static const struct {
+		const char *patch;
+		bool is_asked; /* the host's default, where the file system allows it */
+		uint32_t otherwise;
+	} cases[] = {
+		{ "{'root': {'path': '/tmp', 'readonly': true}}", true, 0 },
+		{ "{'root': {'path': '/tmp', 'readonly': false}}", false, 0 },
+		{ "{'root': {'path': '/proc', 'readonly': true}}", false, 0 },
+		{ "{'root': {'path': '/no/such/root', 'readonly': true}}", false, 0 },
+		{ "{'root': {'path': '/tmp', 'readonly': true}, 'annotations': {'io.bulkhead.dax-mib': '0'}}", false,
+		  0 },
+		{ "{'root': {'path': '/tmp'}, 'annotations': {'io.bulkhead.dax-mib': '128'}}", false, 128 },
+		{ "{'root': {'path': '/tmp', 'readonly': true},"
+		  " 'annotations': {'io.kubernetes.cri.container-type': 'sandbox'}}",
+		  false, 0 },
+	};
+	struct oci_host_config *host = make_host();
+	struct statfs fs;
+	bool is_plain = statfs("/tmp", &fs) == 0 && file_system_is_plain((unsigned long)fs.f_type);
+
+	(void)state;
+	assert_int_equal(host->default_dax_mib, 0);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct oci_config *config = load(cases[i].patch);
+
+		for (uint32_t chosen = 0; chosen <= 64; chosen += 64) {
+			uint32_t expected = cases[i].is_asked && is_plain ? chosen : cases[i].otherwise;
+			struct oci_vm_size size = { 0 };
+			struct err err = ERR_INIT;
+
+			host->default_dax_mib = chosen;
+			if (oci_vm_size(config, host, &size, &err) < 0)
+				fail_msg("%s: %s", cases[i].patch, err.text);
+			if (size.dax_mib != expected)
+				fail_msg("%s: %u MiB", cases[i].patch, size.dax_mib);
+			assert_int_equal(oci_vm_beside(config, host, NULL), expected * MIB / 64);
+		}
+		oci_config_destroy(config);
+	}
+	oci_host_config_destroy(host);
+}
+
 static void vm_size_follows_what_is_asked(void **state)
 {
 	static const struct {
@@ -396,7 +442,8 @@ static void host_config_members_are_read(void **state)
 	assert_int_equal(
 		load_host("{\"kernel\": \"/k\", \"initrd\": \"/i\", \"cmdline\": \"quiet\","
 			  "\"default_memory_mib\": 256, \"max_memory_mib\": 1024, \"reserve_memory_mib\": 32,"
-			  "\"default_vcpus\": 2, \"max_vcpus\": 4, \"allowed_annotations\": [\"io.bulkhead.vcpus\"],"
+			  "\"default_vcpus\": 2, \"max_vcpus\": 4, \"default_dax_mib\": 64, \"allowed_annotations\": "
+			  "[\"io.bulkhead.vcpus\"],"
 			  "\"log_level\": \"debug\", \"vhost_net\": false, \"allow_debug\": true, \"selinux\": true}",
 			  &host, &err),
 		0);
@@ -408,6 +455,7 @@ static void host_config_members_are_read(void **state)
 	assert_int_equal(oci_vm_reserve(host, 64 * MIB), 33 * MIB);
 	assert_int_equal(host->default_vcpus, 2);
 	assert_int_equal(host->max_vcpus, 4);
+	assert_int_equal(host->default_dax_mib, 64);
 	assert_int_equal(host->allowed_annotations.count, 1);
 	assert_int_equal(host->log_level, LOG_DEBUG);
 	assert_true(host->allow_debug && host->selinux && !host->vhost_net);
@@ -427,6 +475,7 @@ static void host_config_as_installed_is_the_defaults(void **state)
 	assert_int_equal(installed->default_memory_mib, without->default_memory_mib);
 	assert_int_equal(installed->reserve_memory_mib, without->reserve_memory_mib);
 	assert_int_equal(installed->default_vcpus, without->default_vcpus);
+	assert_int_equal(installed->default_dax_mib, without->default_dax_mib);
 	assert_int_equal(installed->log_level, without->log_level);
 	assert_int_equal(installed->allow_debug, without->allow_debug);
 	assert_int_equal(installed->vhost_net, without->vhost_net);
@@ -446,6 +495,7 @@ static void host_config_mistakes_are_refused(void **state)
 		{ "{\"kernal\": \"/k\"}", "kernal: is no setting of bulkhead" },
 		{ "{\"kernel\": \"k\"}", "kernel: must be an absolute path, not \"k\"" },
 		{ "{\"default_memory_mib\": 16}", "default_memory_mib: must be from 64 to 4294967295, not 16" },
+		{ "{\"default_dax_mib\": 20000}", "default_dax_mib: must be from 0 to 16384, not 20000" },
 		{ "{\"max_vcpus\": 1000}", "max_vcpus: must be from 1 to 255, not 1000" },
 		{ "{\"default_vcpus\": 4, \"max_vcpus\": 2}", "document: a default is above its maximum" },
 		{ "{\"log_level\": \"loud\"}", "log_level: \"loud\" is none of error, warn, info, debug" },
@@ -471,6 +521,7 @@ int main(void)
 		cmocka_unit_test(resources_document_of_update_is_read),
 		cmocka_unit_test(cpu_list_is_read_or_refused),
 		cmocka_unit_test(vm_size_huge_pages_are_a_matter_of_yes_or_no),
+		cmocka_unit_test(vm_size_the_hosts_window_is_for_read_only_roots),
 		cmocka_unit_test(vm_size_follows_what_is_asked),
 		cmocka_unit_test(vm_size_wishes_beyond_the_host_are_refused),
 		cmocka_unit_test(host_config_members_are_read),

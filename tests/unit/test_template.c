@@ -104,6 +104,9 @@ static void test_template_key_has_every_input(void **state)
 	f->inputs.vcpus = 2;
 	assert_differs(f, &before);
 	f->inputs = original;
+	f->inputs.dax_mib = 64;
+	assert_differs(f, &before);
+	f->inputs = original;
 	f->inputs.file_cache = "always";
 	assert_differs(f, &before);
 	f->inputs = original;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which pages of a template were written, as the host's kernel tells, and that those and no others are copied. */
+/*
+ * Which pages of a template were written, as the host's kernel tells, that those and no others are copied, and that
+ * memory beside them is of huge pages.
+ */
 #include "common/auto.h"
 #include "common/err.h"
 #include "runtime/template.h"
@@ -119,6 +122,75 @@ static void test_touched_pages_are_noted_and_copied(void **state)
 		assert_true(is_copied(f, written[i]));
 }
 
+/* The middle of what is the template's file here is anonymous instead, and one page of that is written. */
+static void test_touched_pages_of_anonymous_memory_are_noted(void **state)
+{
+	static const struct touched_run expected[] = { { 3, 1 }, { 300, 1 }, { 600, 1 }, { 1020, 1 } };
+	struct fixture *f = *state;
+	uint8_t *host = f->memory.ranges[0].host;
+	struct touched_run runs[8];
+	struct err err = ERR_INIT;
+
+	for (unsigned start = 0; start < PAGES; start += 500)
+		assert_ptr_equal(mmap(host + start * 4096, start < PAGES - 100 ? 100 * 4096 : (PAGES - start) * 4096,
+				      PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE,
+				      -1, 0),
+				 host + start * 4096);
+	for (unsigned i = 0; i < 4; i++)
+		host[expected[i].first * 4096] = 1;
+	assert_int_equal(template_touched_note(f->directory_fd, f->memory_fd, getpid(), &err), 0);
+
+	auto_fd int list = openat(f->directory_fd, TEMPLATE_TOUCHED, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(read(list, runs, sizeof runs), sizeof expected);
+	assert_memory_equal(runs, expected, sizeof expected);
+}
+
+/* Whether the host may put a huge page there, as it says. */
+static bool is_for_huge_pages(const uint8_t *at)
+{
+	auto_file FILE *maps = fopen("/proc/self/smaps", "re");
+	bool is_here = false;
+	char line[512];
+
+	while (fgets(line, sizeof line, maps)) {
+		uintptr_t start, end;
+
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			is_here = (uintptr_t)at >= start && (uintptr_t)at < end;
+		else if (is_here && strncmp(line, "VmFlags:", 8) == 0)
+			return strstr(line, " hg");
+	}
+	return false;
+}
+
+static void test_touched_memory_that_nobody_used_is_of_huge_pages(void **state)
+{
+	/* Of the blocks of 512 pages: the first is the file's, the third and the fifth are touched. */
+	static const struct touched_run runs[] = {
+		{ 5, 1 }, { 1100, 1 }, { 2559, 2 }, { 4096, 1 }, { UINT32_MAX, UINT32_MAX }
+	};
+	static const bool expected[] = { false, true, false, true, false, false, true, true };
+	struct guest_memory memory;
+	struct touched touched = { .runs = (struct touched_run *)(uintptr_t)runs, .count = 4 };
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(guest_memory_create_plain(&memory, 8 * GUEST_HUGE_PAGE, &err), 0);
+	guest_memory_note_file(&memory, memory.ranges[0].host + 100 * 4096, 8192);
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		skip();
+	touched_choose_pages(&(struct touched){ 0 }, &memory);
+	assert_false(is_for_huge_pages(memory.ranges[0].host + GUEST_HUGE_PAGE));
+	touched_choose_pages(&(struct touched){ .runs = touched.runs, .count = 5 },
+			     &memory); /* more pages than a list has */
+	assert_false(is_for_huge_pages(memory.ranges[0].host + GUEST_HUGE_PAGE));
+	touched_choose_pages(&touched, &memory);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(is_for_huge_pages(memory.ranges[0].host + i * GUEST_HUGE_PAGE), expected[i]);
+	guest_memory_destroy(&memory);
+}
+
 static void test_touched_lists_that_make_no_sense_do_no_harm(void **state)
 {
 	static const struct touched_run bad[] = {
@@ -167,6 +239,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_touched_pages_are_noted_and_copied, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_touched_pages_of_anonymous_memory_are_noted, set_up, tear_down),
+		cmocka_unit_test(test_touched_memory_that_nobody_used_is_of_huge_pages),
 		cmocka_unit_test_setup_teardown(test_touched_lists_that_make_no_sense_do_no_harm, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_touched_lists_are_bounded, set_up, tear_down),
 	};
