@@ -401,3 +401,15 @@ wait_stopped() {
 		config '.linux.namespaces += [{"type": "user"}] | del(.linux.uidMappings, .linux.gidMappings)'
 	done
 }
+
+@test "a volume has the root's device number, and is a mount in mountinfo" {
+	mkdir "$WORK/volume"
+	touch "$WORK/volume/inside"
+	cp -a "$ROOTFS_DIR/busybox" "$BUNDLE/rootfs"
+	config '.root.path = "rootfs"'
+	share "$WORK/volume" /vol rw
+	script '[ "$(stat -c %d /)" = "$(stat -c %d /vol)" ] && echo same; find / -xdev -name inside
+		grep -c " /vol rw" /proc/self/mountinfo'
+	run_container
+	assert_output $'same\n/vol/inside\n1'
+}
