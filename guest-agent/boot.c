@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 /* Clocks that agree to this are left alone: the message took its time, too. */
@@ -131,6 +132,29 @@ int boot_begin(struct agent *agent, struct err *err)
 	return 0;
 }
 
+/*
+ * The kernel has a FUSE file system keep no more than a hundredth of what others may have of pages to be written, since
+ * a server may be anybody's, and slow: every 128 KiB, whoever writes waits for the flusher. This one is the host's.
+ */
+static int let_write_late(const char *shares, struct err *err)
+{
+	static const struct {
+		const char *name, *value;
+	} settings[] = { { "max_ratio", "100" }, { "strict_limit", "0" } };
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (stat(shares, &st) < 0)
+		return err_set_errno(err, "%s", shares);
+	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+		snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/%s", major(st.st_dev), minor(st.st_dev),
+			 settings[i].name);
+		if (file_write_at(AT_FDCWD, path, settings[i].value) < 0)
+			return err_set_errno(err, "%s", path);
+	}
+	return 0;
+}
+
 static int prepare(struct agent *agent, struct err *err)
 {
 	char shares[PATH_MAX];
@@ -146,6 +170,8 @@ static int prepare(struct agent *agent, struct err *err)
 	/* Options are set on each container's bind, not here. */
 	if (mount("bulkhead", shares, "virtiofs", 0, NULL) < 0)
 		return err_set_errno(err, "mounting the shares (virtio-fs, tag \"bulkhead\")");
+	if (let_write_late(shares, err) < 0)
+		return -1;
 	/* From here on nobody adds code to the kernel, us included. */
 	if (file_write_at(AT_FDCWD, "/proc/sys/kernel/modules_disabled", "1") < 0)
 		return err_set_errno(err, "closing the kernel to modules");

@@ -110,6 +110,13 @@ teardown() {
 	assert_equal "$(cat "$WORK/disk/sub/g")" more
 }
 
+@test "shares may have as much to be written as other file systems" {
+	script 'cd /sys/class/bdi/$(mountpoint -d /) && cat max_ratio strict_limit'
+	run_container
+	assert_status 0
+	assert_equal "$output" $'100\n0'
+}
+
 @test "a link out of a share leads nowhere" {
 	echo secret >"$WORK/secret"
 	ln -s "$WORK/secret" "$DATA/away"
