@@ -62,6 +62,7 @@ rootless() {
 	chown -R 4711:4711 "$WORK/joe"
 	chmod 755 "$WORK" "$(dirname "$WORK")"
 	cat >"$WORK/joe.sh" <<-'SH'
+		export HOME=$1
 		cd "$1/bundle" && rm -f config.json && bulkhead spec --rootless || exit 90
 		jq '.process.terminal = false | .root.readonly = false | .process.args = ["sh", "-c", "id -u; uname -r; echo kept >/file"]' \
 			config.json >new && mv new config.json
