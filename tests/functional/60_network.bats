@@ -195,7 +195,7 @@ dk() { timeout 120 docker "$@" 3>&-; }
 		-v "$TESTINIT:/testinit:ro" busybox sh -c \
 		'mkdir -p /www; echo from the guest >/www/index.html; httpd -p 80 -h /www; ping -c 1 $(ip route | sed -n "s/default via \([^ ]*\).*/\1/p") && echo pinged
 		exec /testinit answer 53 "udp answer"'
-	assert_equal "$(curl -s --retry 20 --retry-connrefused --retry-delay 1 --max-time 60 http://127.0.0.1:8080/index.html)" 'from the guest'
+	assert_equal "$(curl -s --retry 20 --retry-all-errors --retry-delay 1 --max-time 60 http://127.0.0.1:8080/index.html)" 'from the guest'
 	local try answer=
 	for try in 1 2 3 4 5 6; do
 		answer=$(echo question | timeout 5 nc -u -w 3 127.0.0.1 5353) || true
@@ -220,7 +220,7 @@ dk() { timeout 120 docker "$@" 3>&-; }
 	timeout 120 podman --runtime "$(command -v "$BULKHEAD")" run -d --name "$PODMAN" -p 8090:80 --rootfs "$ROOTFS_DIR/busybox:O" \
 		sh -c 'mkdir -p /www; echo by podman >/www/index.html; exec httpd -f -p 80 -h /www' 3>&-
 	local ip=$(podman inspect -f '{{.NetworkSettings.IPAddress}}' "$PODMAN")
-	assert_equal "$(curl -s --retry 20 --retry-connrefused --retry-delay 1 --max-time 60 "http://$ip/index.html")" 'by podman'
+	assert_equal "$(curl -s --retry 20 --retry-all-errors --retry-delay 1 --max-time 60 "http://$ip/index.html")" 'by podman'
 	assert_equal "$(curl -s --max-time 60 http://127.0.0.1:8090/index.html)" 'by podman'
 }
 
