@@ -243,16 +243,15 @@ static bool root_may_be_mapped(const struct oci_config *config)
 
 static int size_dax(const struct oci_config *config, const struct oci_host_config *host, uint32_t *out, struct err *err)
 {
-	uint64_t mib;
+	uint64_t mib = host->default_dax_mib;
 
-	if (!oci_map_get(&config->annotations, OCI_ANNOTATION_DAX)) {
-		*out = host->default_dax_mib && root_may_be_mapped(config)
-			       ? host->default_dax_mib + (host->default_dax_mib & 1)
-			       : 0;
-		return 0;
+	if (oci_map_get(&config->annotations, OCI_ANNOTATION_DAX)) {
+		if (get_annotation(&config->annotations, OCI_ANNOTATION_DAX, 0, OCI_VM_DAX_MAX_MIB, NULL, &mib, err) <
+		    0)
+			return -1;
+	} else if (mib && !root_may_be_mapped(config)) {
+		mib = 0;
 	}
-	if (get_annotation(&config->annotations, OCI_ANNOTATION_DAX, 0, OCI_VM_DAX_MAX_MIB, NULL, &mib, err) < 0)
-		return -1;
 	*out = (uint32_t)(mib + (mib & 1));
 	return 0;
 }

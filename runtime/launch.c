@@ -208,8 +208,8 @@ int launch_open_template(struct launch *launch, const struct paths *paths, const
 	struct err why = ERR_INIT;
 
 	/*
-	 * The store is root's. A bundle's own kernel is not worth a place in it, no template has disks or a window for
-	 * files, and its memory is of small pages.
+	 * The store is root's. A bundle's own kernel is not worth a place in it, no template has disks, and its memory
+	 * is not all of huge pages.
 	 */
 	if (launch->disk_count || launch->huge_pages || !host->templates || geteuid() != 0 || config->vm.kernel ||
 	    config->vm.initrd || config->vm.parameters.count)
